@@ -1,0 +1,25 @@
+"""fastbs: which batch size? Measured, explained, compared.
+
+The verbs load what they need when they are first used: `fastbs.sweep(config, out)`, `fastbs.train(config, out)`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+_VERBS = {"sweep": "fastbs.sweeps.sweep", "train": "fastbs.sweeps.single"}
+
+__all__ = ["__version__", *_VERBS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _VERBS:
+        return getattr(importlib.import_module(_VERBS[name]), name)
+    if name == "__version__":
+        try:
+            return version("fastbs")
+        except PackageNotFoundError:
+            return "0+source"
+    raise AttributeError(f"module 'fastbs' has no attribute {name!r}")

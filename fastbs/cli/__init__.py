@@ -1,0 +1,78 @@
+"""A lazy click group: one file per verb, loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from fastbs.errors import BadInput
+
+VERBS = {
+    "doctor": "what this machine has, what is missing, what it would bring",
+    "data": "make or check folders of images",
+    "train": "one run, resumable",
+    "sweep": "batch sizes x seeds with controls: the table and the claims",
+    "show": "the table of finished or running records again",
+}
+BUG = 70
+
+
+class LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"fastbs.cli.{name}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="fastbs")
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+def fastbs(debug: bool) -> None:
+    """Which batch size? Measured, explained, and compared.
+
+    Exit codes: 0 fine · 1 a run failed · 2 usage or bad input · 70 a bug of ours · 130 interrupted.
+    """
+
+
+def main() -> NoReturn:
+    """The entry point: every error is one line on stderr, every ending has its exit code."""
+    debug = "--debug" in sys.argv or bool(os.environ.get("FASTBS_DEBUG"))
+    try:
+        sys.exit(fastbs.main(prog_name="fastbs", standalone_mode=False) or 0)
+    except click.exceptions.Abort:
+        _end("interrupted", 130)
+    except KeyboardInterrupt:
+        _end("interrupted; the same command continues", 130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
+    except click.ClickException as error:
+        _end(" ".join(error.format_message().split()), 2)
+    except BadInput as error:
+        if debug:
+            raise
+        _end(str(error), 2)
+    except BrokenPipeError:
+        sys.stdout = None  # the reader of our output has left; nobody is there to flush to
+        sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        _end(f"{type(error).__name__}: {error}; this is a bug of ours: please report it with --debug's traceback", BUG)
+
+
+def _end(text: str, code: int) -> NoReturn:
+    print(f"fastbs: {text}", file=sys.stderr)
+    sys.exit(code)

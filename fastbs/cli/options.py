@@ -1,0 +1,96 @@
+"""Options that mean the same in every verb, and values that click has no type for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class BatchSizes(click.ParamType):
+    """`1,2,4,8`, `8..1024x2` (from, to, factor), or both mixed: `1..64x4,96,160`."""
+
+    name = "sizes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        sizes: set[int] = set()
+        for part in str(value).split(","):
+            try:
+                sizes |= set(_expand(part.strip()))
+            except ValueError:
+                self.fail(f"{part!r} is no batch size above 0; write 1,2,4,8 or 8..1024x2", param, ctx)
+        return tuple(sorted(sizes))
+
+
+def _expand(part: str) -> list[int]:
+    if ".." not in part:
+        sizes = [int(part)]
+    else:
+        first, _, rest = part.partition("..")
+        last, _, factor = rest.partition("x")
+        size, sizes = int(first), []
+        if int(factor or 2) < 2 or int(last) < size or size < 1:
+            raise ValueError(part)
+        while size <= int(last):
+            sizes.append(size)
+            size *= int(factor or 2)
+    if min(sizes) < 1:
+        raise ValueError(part)
+    return sizes
+
+
+def experiment_options(command: Command) -> Command:
+    """What decides the numbers of a run. All default to None: unset means the preset's value, then config.py's."""
+    for option in reversed(
+        [
+            click.option("--model", help="small, resnet18, resnet50, inception_v3, timm:NAME or module:function."),
+            click.option("--pretrained", is_flag=True, default=None, help="Start from pretrained weights (timm:NAME)."),
+            click.option("--init", type=click.Path(path_type=str), help="File with weights to start from."),
+            click.option("--norm", type=click.Choice(["group", "batch", "none"]), help="Normalisation layers."),
+            click.option("--image-size", type=int, help="Side of the images that the net sees, pixels."),
+            click.option("--augment", type=click.Choice(["none", "crop-flip", "random-resized"])),
+            click.option("--epochs", type=float, help="Passes over the training images."),
+            click.option("--updates", type=int, help="Weight updates to make, instead of epochs."),
+            click.option("--optimizer", type=click.Choice(["sgd", "adamw"])),
+            click.option("--lr", type=float, help="Learning rate (of a sweep: at --lr-at)."),
+            click.option("--momentum", type=float),
+            click.option("--weight-decay", type=float),
+            click.option("--label-smoothing", type=float),
+            click.option("--warmup-images", type=int, help="The rate rises linearly over this many images."),
+            click.option("--schedule", type=click.Choice(["constant", "cosine", "linear"])),
+            click.option("--precision", type=click.Choice(["fp32", "tf32", "bf16", "fp16"])),
+            click.option("--loader", type=click.Choice(["dali", "resident", "torch", "synthetic"])),
+            click.option("--step", type=click.Choice(["eager", "compile"]), help="How a step is executed."),
+            click.option("--device", type=click.Choice(["cpu", "cuda"])),
+            click.option("--threads", type=int, help="Compute threads."),
+            click.option("--loader-threads", type=int),
+            click.option("--eval-images", type=int, help="Evaluate every so many training images; default: an epoch."),
+            click.option("--target", "targets", type=float, multiple=True, help="Time the reaching of this top1."),
+            click.option("--checkpoint-seconds", type=float, help="At most one checkpoint in so many seconds."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that were set, as config keys; lists as TOML would give them."""
+    present = {key: value for key, value in options.items() if value is not None and value != ()}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in present.items()}
+
+
+output_format = click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "markdown", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="How results are printed on stdout.",
+)
+out_option = click.option("--out", type=click.Path(path_type=Path), help="Folder for the records.")

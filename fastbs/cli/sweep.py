@@ -1,0 +1,60 @@
+"""fastbs sweep: batch sizes x seeds with controls."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fastbs import config
+from fastbs.cli.options import BatchSizes, experiment_options, given, out_option, output_format
+from fastbs.rendering.summary import render_summary
+from fastbs.sweeps.sweep import sweep as run_sweep
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=str))
+@click.option("--preset", help="demo or post: settings to start from; options override them.")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file of settings, over the preset's.")
+@click.option("--batch-sizes", type=BatchSizes(), help="1,2,4,8 or 8..1024x2.")
+@click.option("--seeds", type=int, help="Runs per batch size, paired across sizes.")
+@click.option("--lr-rule", type=click.Choice(["constant", "linear", "sqrt"]), help="How the rate follows batch size.")
+@click.option("--lr-at", type=int, help="Batch size at which --lr holds; default: the smallest.")
+@click.option("--controls/--no-controls", default=None, help="Same updates, scaled rate: runs that tell why.")
+@click.option("--control-at", type=int, help="Batch size of the controls; default: the largest.")
+@click.option("--images", type=int, help="Extrapolate to so many images ...")
+@click.option("--hours", type=float, help="... that take so long at the smallest batch size.")
+@click.option("--dry-run", is_flag=True, help="Say how many runs and hours, from a short probe, and stop.")
+@experiment_options
+@out_option
+@output_format
+def sweep(
+    data: str, preset: str | None, file: Path | None, dry_run: bool, out: Path | None, style: str, **options: Any
+) -> None:
+    """Train DATA at several batch sizes, with seeds and controls; print the table and test the post's claims.
+
+    The same command continues a sweep that was cut off. Exit code 1 when a run failed or none is ok.
+    """
+    settings = config.load_preset(preset) if preset else {}
+    settings |= config.load_toml(file) if file else {}
+    experiment = config.sweep_config(data, settings | given(options), str(file or preset or "options"))
+    folder = out or Path("runs") / (preset or Path(data).name)
+    if dry_run:
+        from fastbs.sweeps.estimate import estimate
+
+        click.echo(f"{estimate(experiment)}; resumable in {folder}")
+        return
+    summary = run_sweep(experiment, folder, lambda text: click.echo(text, err=True))
+    click.echo(render_summary(summary, style))
+    sys.exit(failed(summary))
+
+
+def failed(summary: dict[str, Any]) -> int:
+    """Exit code of a sweep: 1 when a run failed, or when none is ok."""
+    counts = Counter[str]()
+    for row in summary["rows"] + summary["controls"]:
+        counts.update(row["status_counts"])
+    return 1 if counts["failed"] or not counts["ok"] else 0

@@ -1,0 +1,1 @@
+"""Tables and sentences from documents. Knows no torch."""

@@ -1,0 +1,55 @@
+"""Numbers as people read them: no more digits than there is evidence for."""
+
+from __future__ import annotations
+
+import math
+
+NOTHING = "-"
+
+
+def count(value: float | None) -> str:
+    """13480 -> "13,480"."""
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """Three digits that count: 0.1234 -> "0.123", 12.34 -> "12.3", 1234 -> "1,234"."""
+    if value is None:
+        return NOTHING
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def with_spread(value: float | None, spread: float | None) -> str:
+    """1.604, 0.021 -> "1.60 ±.02": as many decimals as the first digit of the spread stands at, at most three."""
+    if value is None:
+        return NOTHING
+    if not spread:
+        return significant(value)
+    decimals = min(3, max(0, -math.floor(math.log10(spread))))
+    return f"{value:,.{decimals}f} ±{spread:.{decimals}f}".replace("±0.", "±.")
+
+
+def fraction(value: float | None, spread: float | None = None) -> str:
+    """A top1: 0.948, 0.006 -> ".948 ±.006"."""
+    if value is None:
+        return NOTHING
+    text = f"{value:.3f}".removeprefix("0")
+    return text if spread is None else f"{text} ±{spread:.3f}".replace("±0.", "±.")
+
+
+def percent(value: float | None) -> str:
+    return NOTHING if value is None else f"{100 * value:.0f} %"
+
+
+def size(value: float | None) -> str:
+    """Bytes in the largest binary unit that leaves at least one whole: 2147483648 -> "2.0 GiB"."""
+    if value is None:
+        return NOTHING
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"

@@ -1,0 +1,34 @@
+"""One run in a few lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastbs.rendering.numbers import count, fraction, significant, size
+from fastbs.results.files import dump_json
+
+
+def render_run(document: dict[str, Any], style: str) -> str:
+    """`document` is a run.json with its evaluations under "evaluations"; `style` is table or json."""
+    if style == "json":
+        return dump_json(document).removesuffix("\n")
+    config, result = document["config"], document["result"]
+    head = f"{document['status']}: {config['model']} at batch size {config['batch_size']}, lr {config['lr']:g}"
+    if result is None:
+        return f"{head}: {document['reason']}"
+    lines = [
+        head if document["reason"] is None else f"{head}: {document['reason']}",
+        f" {count(result['updates'])} updates, {count(result['images'])} images in {significant(result['train_seconds'])}"
+        f" s of training ({significant(result['wall_seconds'])} s wall: start-up {significant(result['startup_seconds'])},"
+        f" evaluation {significant(result['eval_seconds'])}, checkpoints {significant(result['checkpoint_seconds'])})",
+        f" step {significant(1e3 * result['step_seconds'])} ms,"
+        f" {count(config['batch_size'] / result['step_seconds'])} images/s,"
+        f" peak memory {size(result['peak_memory_bytes'])}",
+    ]
+    if document["evaluations"]:
+        last = document["evaluations"][-1]
+        lines.append(
+            f" validation top1 {fraction(last['top1'])} (balanced {fraction(last['balanced_top1'])}),"
+            f" training top1 {fraction(last['train_top1'])}, training loss {significant(last['train_loss'])}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,66 @@
+"""Files written whole or not at all, and JSON documents with a schema version."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from fastbs.errors import BadInput
+
+SCHEMA = 1
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace `path` by `content`: a reader, or a crash at any moment, sees the old file or the new one.
+
+    BadInput when the disk is full or the folder read-only; nothing half-written is left behind.
+    """
+    content = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Create `path` and its parents; BadInput when that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: OSError) -> BadInput:
+    return BadInput(f"{path}: cannot be written ({error.strerror or error}); choose another place with --out")
+
+
+def dump_json(document: Any) -> str:
+    """JSON as written to files and to stdout: indented, with a final newline, never NaN or Infinity."""
+    return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+def write_json(path: Path, document: Any) -> None:
+    write_atomic(path, dump_json(document))
+
+
+def read_json(path: Path, kind: str) -> dict[str, Any]:
+    """A document of this kind; BadInput when it is unreadable, foreign, or of a newer schema than this version's."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: not a readable JSON file ({error})") from error
+    if not isinstance(document, dict) or document.get("kind") != kind:
+        raise BadInput(f"{path}: not a fastbs {kind} record")
+    if not isinstance(document.get("schema"), int) or document["schema"] > SCHEMA:
+        raise BadInput(f"{path}: schema {document.get('schema')} is newer than {SCHEMA}; update fastbs to read it")
+    return document

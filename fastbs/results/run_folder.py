@@ -1,0 +1,110 @@
+"""A run as a folder: run.json, metrics.jsonl, checkpoint.pt, TensorBoard events, log.txt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastbs.errors import BadInput
+from fastbs.results.files import SCHEMA, cannot_write, make_folder, read_json, write_atomic, write_json
+from fastbs.results.record import Evaluation, Result, RunRecord, Status, from_json, run_from_json
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and documents of one run. Only the process that holds `lock` writes."""
+
+    path: Path
+
+    @property
+    def document(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.pt"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    def begin(self, *, arm: str, config: dict[str, Any], dataset: dict[str, Any], machine: dict[str, Any]) -> None:
+        """Say what runs here, before anything is measured. BadInput when another experiment lives here."""
+        make_folder(self.path)
+        if self.document.exists():
+            there = read_json(self.document, "run")
+            self._refuse_other(there["config"], config)
+            if there["dataset"]["fingerprint"] != dataset["fingerprint"]:
+                raise BadInput(f"{self.path}: holds a run on other images; choose another --out")
+            if there["status"] != "failed":
+                return
+        document = {
+            "schema": SCHEMA,
+            "kind": "run",
+            "id": self.path.name,
+            "arm": arm,
+            "status": "running",
+            "reason": None,
+            "config": config,
+            "dataset": dataset,
+            "machine": machine,
+            "result": None,
+        }
+        write_json(self.document, document)
+
+    def _refuse_other(self, there: dict[str, Any], here: dict[str, Any]) -> None:
+        for key, value in here.items():
+            if there.get(key) != value:
+                raise BadInput(
+                    f"{self.path}: holds a run with {key} {there.get(key)!r}, not {value!r}; choose another --out"
+                )
+
+    def finish(self, status: Status, reason: str | None, result: Result | None) -> None:
+        """Write how the run ended; from here on it is complete."""
+        document = read_json(self.document, "run")
+        document |= {"status": status, "reason": reason, "result": result.to_json() if result else None}
+        write_json(self.document, document)
+
+    def is_finished(self) -> bool:
+        """True when the run needs no further work; a failed one is tried again when it is asked for again."""
+        return self.document.exists() and read_json(self.document, "run")["status"] not in ("running", "failed")
+
+    def append(self, evaluation: Evaluation) -> None:
+        line = json.dumps(evaluation.to_json(), allow_nan=False) + "\n"
+        try:
+            with open(self.metrics, "a") as file:
+                file.write(line)
+        except OSError as error:
+            raise cannot_write(self.metrics, error) from error
+
+    def rewrite_metrics(self, evaluations: Iterable[Evaluation]) -> None:
+        """Drop what was written after the checkpoint that a restart continues from."""
+        write_atomic(self.metrics, "".join(json.dumps(e.to_json(), allow_nan=False) + "\n" for e in evaluations))
+
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """The evaluations so far; a line that is still being written is left out."""
+        if not self.metrics.exists():
+            return ()
+        whole = self.metrics.read_text().rpartition("\n")[0]
+        try:
+            return tuple(from_json(Evaluation, json.loads(line)) for line in whole.splitlines())
+        except (ValueError, TypeError, AttributeError) as error:
+            raise BadInput(f"{self.metrics}: not lines of fastbs metrics ({error})") from error
+
+    def record(self) -> RunRecord | None:
+        """The run, or None while it has not ended."""
+        if not self.document.exists():
+            return None
+        document = read_json(self.document, "run")
+        return None if document["status"] == "running" else run_from_json(document, self.evaluations())

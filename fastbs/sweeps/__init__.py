@@ -1,0 +1,1 @@
+"""Batch sizes x seeds x controls, planned, run one process each, resumed, summed up."""

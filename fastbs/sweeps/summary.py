@@ -1,0 +1,25 @@
+"""The summary of a sweep folder, finished or not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastbs.analysis.summary import summarize
+from fastbs.errors import BadInput
+from fastbs.results.files import read_json
+from fastbs.results.sweep_folder import SweepFolder
+
+
+def summarize_folder(folder: SweepFolder) -> dict[str, Any]:
+    """The document of summary.json from the runs that have ended so far; BadInput where no sweep is."""
+    if not folder.document.exists():
+        raise BadInput(f"{folder.path}: holds no sweep of fastbs")
+    plan = read_json(folder.document, "sweep-plan")
+    summary = summarize(
+        config=plan["resolved"],
+        dataset=plan["dataset"],
+        machine=plan["machine"],
+        runs=list(folder.records()),
+        planned=[(run["arm"], run["config"]["batch_size"], run["config"]["seed"]) for run in plan["runs"]],
+    )
+    return summary | {"norm": plan["norm"], "parameters": plan["parameters"]}

@@ -1,0 +1,99 @@
+"""Run a sweep to its end, wherever it was left."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastbs import worker
+from fastbs.config import RunConfig, SweepConfig
+from fastbs.data.check import verified_dataset
+from fastbs.data.dataset import Dataset
+from fastbs.errors import BadInput
+from fastbs.results.files import SCHEMA, write_json
+from fastbs.results.lock import locked
+from fastbs.results.sweep_folder import SweepFolder
+from fastbs.sweeps.execute import execute
+from fastbs.sweeps.plan import PlannedRun, make_plan
+from fastbs.sweeps.summary import summarize_folder
+
+Say = Callable[[str], None]
+
+
+def sweep(config: SweepConfig, out: Path, say: Say = lambda text: None) -> dict[str, Any]:
+    """Make every run of `config` that is not finished in `out`; returns (and writes) the summary.
+
+    A sweep that was cut off at any moment continues where it was when it is asked for again. BadInput when `out` holds
+    something else, or the images or the settings changed.
+    """
+    folder = SweepFolder(out)
+    new = not out.exists()
+    folder.open()
+    try:
+        with locked(folder.lock, wait=False):
+            dataset = verified_dataset(Path(config.run.data), index=folder.index)
+            plan = folder.open() or _begin(folder, config, dataset)
+            _refuse_other(folder, plan, config, dataset)
+            runs = [PlannedRun(run["id"], run["arm"], RunConfig.from_json(run["config"])) for run in plan["runs"]]
+            _run_all(folder, runs, dataset, plan["machine"], say)
+            summary = summarize_folder(folder)
+            folder.write_summary(summary)
+            return summary
+    except BadInput:
+        if new and not folder.document.exists():
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def resolve(run: RunConfig, dataset: Dataset) -> dict[str, Any]:
+    """What `training.resolve` says of this run, from a fresh process: BadInput when the run cannot be."""
+    arguments = {"config": run.to_json(), "dataset": dataset.to_json()}
+    outcome = worker.call("fastbs.training.resolve:resolve", arguments)
+    if outcome.status != "ok":
+        raise BadInput(outcome.reason or "") if outcome.bad_input else RuntimeError(outcome.reason)
+    return outcome.value
+
+
+def _begin(folder: SweepFolder, config: SweepConfig, dataset: Dataset) -> dict[str, Any]:
+    make_plan(config, len(dataset.train))
+    known = resolve(config.run, dataset)
+    resolved = SweepConfig.from_json({**config.to_json(), "run": known["run"]})
+    plan = {
+        "requested": config.to_json(),
+        "resolved": resolved.to_json(),
+        "dataset": dataset.describe(),
+        "machine": known["machine"],
+        "parameters": known["parameters"],
+        "norm": known["norm"],
+        "runs": [run.to_json() for run in make_plan(resolved, len(dataset.train))],
+    }
+    write_json(folder.dataset, {"schema": SCHEMA, "kind": "dataset"} | dataset.to_json())
+    folder.write_plan(plan)
+    return plan
+
+
+def _refuse_other(folder: SweepFolder, plan: dict[str, Any], config: SweepConfig, dataset: Dataset) -> None:
+    requested = config.to_json()
+    there, here = plan["requested"] | plan["requested"]["run"], requested | requested["run"]
+    for key, value in here.items():
+        if key not in ("run", "data") and there.get(key) != value:
+            raise BadInput(
+                f"{folder.path}: holds another experiment ({key.replace('_', '-')} {there.get(key)!r}, not {value!r}); "
+                "choose another --out"
+            )
+    if plan["dataset"]["fingerprint"] != dataset.fingerprint:
+        raise BadInput(f"{folder.path}: holds a sweep on other images than those in {dataset.root} now; use --out")
+
+
+def _run_all(folder: SweepFolder, runs: list[PlannedRun], dataset: Dataset, machine: dict[str, Any], say: Say) -> None:
+    open_runs = [run for run in runs if not folder.run(run.id).is_finished()]
+    if len(open_runs) < len(runs):
+        say(f"resuming {folder.path}: {len(runs) - len(open_runs)} of {len(runs)} runs are finished")
+    for number, run in enumerate(open_runs, len(runs) - len(open_runs) + 1):
+        outcome = execute(folder.run(run.id), run, folder.dataset, dataset, machine)
+        if outcome.bad_input:
+            raise BadInput(outcome.reason or run.id)
+        said = outcome.value if outcome.status == "ok" else f"{outcome.status}: {outcome.reason}"
+        say(f"{number}/{len(runs)} {run.id} {said} ({outcome.seconds:.1f} s)")

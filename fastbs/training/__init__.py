@@ -1,0 +1,1 @@
+"""One run: from batches to a record."""

@@ -1,0 +1,37 @@
+"""torch's fused optimizers, and the rate they get at each point of a run."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from fastbs.config import RunConfig
+
+
+def make_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum or AdamW; weight decay spares biases and normalisation (tensors below 2 dimensions)."""
+    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
+    spared = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    groups = groups if config.weight_decay else [{"params": decayed + spared, "weight_decay": 0.0}]
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, config.beta2), fused=True)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=True)
+
+
+def lr_at(config: RunConfig, images: int, total_images: int) -> float:
+    """The rate of the update that starts after `images` training images.
+
+    Warm-up is linear and reaches the full rate with the update that completes it; cosine and linear schedules go from
+    the full rate to zero over what remains. All of it is counted in images, so that batch sizes differ in nothing else.
+    """
+    if images < config.warmup_images:
+        return config.lr * min(1.0, (images + config.batch_size) / config.warmup_images)
+    progress = (images - config.warmup_images) / max(1, total_images - config.warmup_images)
+    if config.schedule == "cosine":
+        return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    if config.schedule == "linear":
+        return config.lr * max(0.0, 1 - progress)
+    return config.lr

@@ -1,0 +1,57 @@
+"""What an expert would choose on this machine for whatever was left open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from fastbs import models
+from fastbs.config import RunConfig
+from fastbs.data.dataset import Dataset
+from fastbs.errors import BadInput
+from fastbs.measurement.machine import machine
+from fastbs.measurement.threads import available_cores
+from fastbs.models.normalisation import norm_of
+from fastbs.training.precision import default_precision
+
+SMALL_IMAGE = 64  # up to this side images are trained on as they are; larger ones get the usual 224
+MODEL_NEEDS = {"inception_v3": 299}
+
+
+def resolve(config: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
+    """Fill in every open field of a RunConfig: {"run": config, "machine": …, "parameters": n, "norm": what the net has}.
+
+    Called in a fresh process before anything is planned, so that a mistake in the model, the precision or the device
+    is said up front. BadInput names the field at fault.
+    """
+    run, images = RunConfig.from_json(config), Dataset.from_json(dataset)
+    device = torch.device(run.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BadInput("device: cuda was asked for and no GPU can be used; see 'fastbs doctor'")
+    side = min(images.height, images.width)
+    image_size = run.image_size or MODEL_NEEDS.get(run.model) or (side if side <= SMALL_IMAGE else 224)
+    cores = available_cores()
+    resolved = run.replace(
+        device=device.type,
+        image_size=image_size,
+        augment=run.augment or ("random-resized" if image_size > SMALL_IMAGE else "crop-flip"),
+        precision=run.precision or default_precision(device),
+        threads=run.threads or cores,
+        loader_threads=run.loader_threads if run.loader_threads is not None else min(8, cores),
+        eval_images=run.eval_images or len(images.train),
+    )
+    model = models.build(
+        run.model,
+        classes=len(images.classes),
+        image_size=image_size,
+        norm=run.norm,
+        pretrained=run.pretrained,
+        init=run.init,
+    )
+    return {
+        "run": resolved.to_json(),
+        "machine": machine(),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "norm": norm_of(model),
+    }

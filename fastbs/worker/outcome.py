@@ -1,0 +1,22 @@
+"""How a fresh process ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`value` is what the target returned; it is None unless the status is ok."""
+
+    status: Literal["ok", "oom", "unsupported", "failed", "stopped"]
+    reason: str | None  # one line, None when ok
+    value: Any
+    seconds: float  # wall time from the start of the process to its end
+    bad_input: bool = False  # failed because of what the user gave (exit code 2), reason says what
+    interrupted: bool = False  # killed from outside: nothing is known about the work itself
+
+
+class Unsupported(Exception):
+    """Raised by a target for work that cannot exist, for example BatchNorm over a single value."""

@@ -1,0 +1,76 @@
+import pytest
+
+from fastbs.config import RunConfig, SweepConfig
+from fastbs.errors import BadInput
+from fastbs.sweeps.plan import make_plan
+from fastbs.training.budget import evaluation_every, total_updates
+
+IMAGES = 1348
+
+
+def plan(train_images=IMAGES, **settings):
+    run = RunConfig(data="digits", epochs=10, lr=1e-3, eval_images=train_images)
+    return make_plan(SweepConfig(run=run, **settings), train_images)
+
+
+def test_every_size_meets_every_seed_once():
+    runs = [(run.config.batch_size, run.config.seed) for run in plan(seeds=3) if run.arm == "main"]
+    assert sorted(runs) == [(size, seed) for size in (1, 2, 4, 8) for seed in range(3)]
+
+
+def test_names_are_unique_and_the_order_is_the_same_every_time():
+    first, again = plan(), plan()
+    assert first == again
+    assert len({run.id for run in first}) == len(first)
+
+
+def test_the_order_within_a_seed_is_random_and_seeds_are_blocks():
+    runs = plan(seeds=5)
+    seeds = [run.config.seed for run in runs]
+    assert seeds == sorted(seeds)
+    orders = {tuple(run.config.batch_size for run in runs if run.config.seed == seed) for seed in range(5)}
+    assert len(orders) > 1
+
+
+def test_updates_are_those_of_the_post_and_the_control_makes_as_many_as_batch_1():
+    runs = plan(seeds=1, control_at=8)
+    by_name = {run.id: total_updates(run.config, IMAGES) for run in runs}
+    assert by_name["b0001-s0"] == 13_480 and by_name["b0008-s0"] == 1_680
+    assert by_name["b0008-s0-same-updates"] == 13_480
+    assert by_name["b0008-s0-scaled-lr"] == 1_680
+
+
+def test_the_scaled_control_has_the_rate_times_the_ratio_and_nothing_else_changed():
+    runs = {run.id: run.config for run in plan(seeds=1, control_at=4)}
+    assert runs["b0004-s0-scaled-lr"] == runs["b0004-s0"].replace(lr=4e-3)
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("constant", 1e-3), ("linear", 8e-3), ("sqrt", 8**0.5 * 1e-3)])
+def test_the_rule_sets_the_rate_of_every_size(rule, expected):
+    runs = {run.id: run.config.lr for run in plan(seeds=1, lr_rule=rule, controls=False)}
+    assert runs["b0001-s0"] == 1e-3
+    assert runs["b0008-s0"] == pytest.approx(expected)
+
+
+def test_the_rate_may_hold_at_any_size():
+    runs = {run.id: run.config.lr for run in plan(seeds=1, lr_rule="linear", lr_at=8, controls=False)}
+    assert runs["b0008-s0"] == 1e-3 and runs["b0001-s0"] == pytest.approx(1e-3 / 8)
+
+
+def test_a_linear_rule_needs_no_scaled_control():
+    assert {run.arm for run in plan(lr_rule="linear")} == {"main", "same-updates"}
+
+
+def test_one_size_has_no_controls():
+    assert {run.arm for run in plan(batch_sizes=(8,))} == {"main"}
+
+
+def test_a_size_beyond_the_training_set_is_refused():
+    with pytest.raises(BadInput, match="2048 is larger than the training set of 1,348 images"):
+        plan(batch_sizes=(8, 2048))
+
+
+def test_evaluations_are_the_same_number_of_images_apart_at_every_size():
+    for run in plan(batch_sizes=(1, 2, 4, 8, 32), seeds=1):
+        apart = evaluation_every(run.config) * run.config.batch_size
+        assert abs(apart - IMAGES) <= run.config.batch_size / 2
