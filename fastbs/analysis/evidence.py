@@ -1,0 +1,111 @@
+"""The runs of a sweep, looked up by setting (arm and batch size) and seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from fastbs.analysis.arms import MAIN, planned_lr
+from fastbs.analysis.convergence import median_with_misses, still_falling, time_to_target
+from fastbs.config import SweepConfig
+from fastbs.results.record import STATUSES, Result, RunRecord
+
+PENDING = "pending"  # planned, and no record yet
+
+
+class Setting(NamedTuple):
+    """All that distinguishes the runs of one row."""
+
+    arm: str
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was planned and what has ended so far. Means are over runs that are ok, and never mix settings."""
+
+    config: SweepConfig
+    dataset: Mapping[str, Any]  # as Dataset.describe gives it
+    runs: Sequence[RunRecord]
+    planned: Sequence[tuple[str, int, int]]  # arm, batch size, seed
+
+    @property
+    def sizes(self) -> list[Setting]:
+        """The main settings, smallest batch first."""
+        return [Setting(MAIN, size) for size in self.config.batch_sizes]
+
+    @property
+    def smallest(self) -> Setting:
+        return self.sizes[0]
+
+    @cached_property
+    def controls(self) -> list[Setting]:
+        """The planned settings of the other arms, by name."""
+        return sorted({Setting(arm, size) for arm, size, _ in self.planned if arm != MAIN})
+
+    @property
+    def control_at(self) -> Setting:
+        """The main setting that the controls are compared with."""
+        return Setting(MAIN, self.config.control_at or self.config.batch_sizes[-1])
+
+    @property
+    def target(self) -> float | None:
+        """The top1 whose first reaching is timed: the first that was asked for."""
+        return self.config.run.targets[0] if self.config.run.targets else None
+
+    def records(self, setting: Setting) -> list[RunRecord]:
+        """By seed, whatever their status."""
+        return sorted((run for run in self.runs if (run.arm, run.batch_size) == setting), key=lambda run: run.seed)
+
+    def ok(self, setting: Setting) -> list[RunRecord]:
+        return [run for run in self.records(setting) if run.status == "ok"]
+
+    def top1(self, setting: Setting) -> dict[int, float]:
+        """Final top1 on the validation set (a fraction) of each ok run, by seed."""
+        return {run.seed: run.last.top1 for run in self.ok(setting)}
+
+    def measured(self, setting: Setting, value: Callable[[Result], float]) -> dict[int, float]:
+        """A measured number of each ok run, by seed."""
+        return {run.seed: value(run.result) for run in self.ok(setting) if run.result is not None}
+
+    def train_seconds(self, setting: Setting) -> dict[int, float]:
+        return self.measured(setting, lambda result: result.train_seconds)
+
+    def seconds_per_image(self, setting: Setting) -> dict[int, float]:
+        """Training time by image, so that settings compare at equal images whatever their budgets."""
+        return self.measured(setting, lambda result: result.train_seconds / result.images)
+
+    def lr(self, setting: Setting) -> float:
+        return planned_lr(self.config, *setting)
+
+    def status_counts(self, setting: Setting) -> dict[str, int]:
+        """Planned runs by how they ended, in the order of STATUSES, those that have not ended last."""
+        seeds = {seed for arm, size, seed in self.planned if (arm, size) == setting}
+        ended = Counter[str](run.status for run in self.records(setting))
+        ended[PENDING] = len(seeds - {run.seed for run in self.records(setting)})
+        return {status: ended[status] for status in (*STATUSES, PENDING) if ended[status]}
+
+    def times_to_target(self, setting: Setting, target: float) -> dict[int, float | None]:
+        """Training seconds by seed; None is a miss: a run that trained to its end, or diverged, below the target.
+
+        A diverged run is a miss even when it had been there before. Runs that never trained to an end (failed, stopped,
+        out of memory, unsupported, pending) say nothing about the target and are no misses.
+        """
+        times: dict[int, float | None] = {}
+        for run in self.records(setting):
+            if run.status in ("ok", "missed", "diverged"):
+                reached = time_to_target(run.evaluations, target) if run.status == "ok" else None
+                times[run.seed] = reached[0] if reached else None
+        return times
+
+    def median_time_to_target(self, setting: Setting) -> float | None:
+        """Training seconds to the first target, misses counted as longer than any time."""
+        if self.target is None:
+            return None
+        return median_with_misses(list(self.times_to_target(setting, self.target).values()))
+
+    def under_trained(self, setting: Setting) -> bool | None:
+        return still_falling([run.evaluations for run in self.ok(setting)])

@@ -1,0 +1,24 @@
+"""Two settings compared seed by seed: what a seed does to both does not count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from fastbs.analysis.interval import Interval
+from fastbs.analysis.student_t import mean_interval
+
+
+def paired_difference(values: Mapping[int, float], base: Mapping[int, float]) -> Interval | None:
+    """Mean of value - base over the seeds that have both (keys are seeds); None when no seed has."""
+    return _mean([values[seed] - base[seed] for seed in sorted(values.keys() & base.keys())])
+
+
+def paired_ratio(values: Mapping[int, float], base: Mapping[int, float]) -> Interval | None:
+    """Geometric mean of value / base over the seeds that have both; None when no seed has. Values are above 0."""
+    logs = _mean([math.log(values[seed] / base[seed]) for seed in sorted(values.keys() & base.keys())])
+    return None if logs is None else logs.mapped(math.exp)
+
+
+def _mean(values: list[float]) -> Interval | None:
+    return mean_interval(values) if values else None

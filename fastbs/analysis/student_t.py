@@ -1,0 +1,69 @@
+"""Student's t: quantiles, and the interval of a mean of few values."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from functools import cache
+
+import numpy as np
+
+from fastbs.analysis.interval import Interval
+
+
+def mean_interval(values: Iterable[float]) -> Interval:
+    """The mean of independent values with its 95 % t interval; ValueError when there are none."""
+    sample = np.asarray(list(values), dtype=float)
+    if sample.size == 0:
+        raise ValueError("no values, so no mean")
+    mean = float(sample.mean())
+    if sample.size == 1:
+        return Interval(-math.inf, mean, math.inf, 1)
+    half = t_quantile(0.975, sample.size - 1) * float(sample.std(ddof=1)) / math.sqrt(sample.size)
+    return Interval(mean - half, mean, mean + half, sample.size)
+
+
+@cache
+def t_quantile(p: float, df: float) -> float:
+    """The value below which Student's t with `df` degrees of freedom lies with probability `p`, 0 < p < 1.
+
+    Bisection on the tail probability: exact to 1e-8, a millisecond, and no need of scipy.
+    """
+    if not 0 < p < 1 or not df > 0:
+        raise ValueError(f"t quantile of p = {p}, df = {df}: needs 0 < p < 1 and df > 0")
+    tail = 2 * min(p, 1 - p)
+    low, high = 0.0, 1.0
+    while _outside(high, df) > tail:
+        low, high = high, 2 * high
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if _outside(middle, df) > tail else (low, middle)
+    return math.copysign(low, p - 0.5)
+
+
+def _outside(t: float, df: float) -> float:
+    """Probability of |T| > t: the regularised incomplete beta function I_x(df/2, 1/2) at x = df/(df + t^2)."""
+    a, b, x = df / 2, 0.5, df / (df + t * t)
+    if x in (0.0, 1.0):
+        return x
+    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
+    if x < (a + 1) / (a + b + 2):
+        return front / a * _continued_fraction(a, b, x)
+    return 1 - front / b * _continued_fraction(b, a, 1 - x)
+
+
+def _continued_fraction(a: float, b: float, x: float) -> float:
+    """1/(1 + d1/(1 + d2/(1 + ...))) of the incomplete beta function (Abramowitz and Stegun 26.5.8), after Lentz."""
+    value, c, d = 1.0, 1.0, 0.0
+    for j in itertools.count(1):
+        m, odd = divmod(j, 2)
+        if odd:
+            term = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        else:
+            term = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        d = 1 / (1 + term * d)
+        c = 1 + term / c
+        value *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return 1 / value
