@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from fastbs import __version__
 from fastbs.errors import BadInput
 
 VERBS = {
@@ -37,7 +38,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.version_option(package_name="fastbs")
+@click.version_option(__version__)
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
 def fastbs(debug: bool) -> None:
     """Which batch size? Measured, explained, and compared.
