@@ -1,0 +1,35 @@
+# What a newcomer types. Everything runs in .venv; every path is relative, so the clone may stand anywhere.
+PYTHON ?= python3
+
+.PHONY: demo test lint gpu clean
+
+# The main job: the batch-size experiment on real images. A second time it picks up what is there.
+demo: digits
+	.venv/bin/python -m fastbs sweep --preset demo digits --out runs/demo
+
+digits: | .venv/installed
+	.venv/bin/python -m fastbs data make digits digits
+
+test: .venv/installed
+	.venv/bin/python -m pytest
+
+lint: .venv/installed
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
+	.venv/bin/python -c "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())"
+
+# All that needs a card, from the source tree with the interpreter's own packages: installs nothing.
+# DATA is the folder that holds scenes.tar and its like.
+gpu:
+	PYTHONPATH=. $(if $(DATA),FASTBS_SHARED_DATA="$(DATA)") "$(PYTHON)" -m pytest -rs -m gpu tests
+
+# What make has made; other results under runs/ stay.
+clean:
+	rm -rf .venv digits runs/demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .benchmarks
+	find fastbs kernels bench tests requirements -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/installed: requirements/cpu.txt requirements/install.py pyproject.toml
+	"$(PYTHON)" requirements/install.py
+	touch .venv/installed

@@ -1,0 +1,51 @@
+"""What all tests share: the card they may need, the photographs they may read, and no deadlines."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+if importlib.util.find_spec("hypothesis"):  # a GPU machine may lack it
+    from hypothesis import settings
+
+    settings.register_profile("fastbs", parent=settings.get_profile(settings.get_current_profile_name()), deadline=None)
+    settings.load_profile("fastbs")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """`-m gpu` reads only files that speak of the marker: others may import what a GPU machine lacks."""
+    if config.option.markexpr == "gpu" and collection_path.suffix == ".py":
+        return "mark.gpu" not in collection_path.read_text()
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs a card where there is none; torch is imported only if something needs one."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and (reason := why_no_gpu()):
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def why_no_gpu() -> str:
+    """Empty where torch can use a GPU, otherwise why it cannot."""
+    if not importlib.util.find_spec("torch"):
+        return "needs a GPU: torch is not installed"
+    import torch
+
+    if torch.cuda.is_available():
+        return ""
+    built = torch.version.cuda
+    return f"needs a GPU: torch {torch.__version__} " + ("sees none" if built else "is built without CUDA")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder that holds scenes.tar and its like: FASTBS_SHARED_DATA, or shared/data beside the repository."""
+    folder = Path(os.environ.get("FASTBS_SHARED_DATA") or ROOT.parent / "shared" / "data")
+    if not (folder / "scenes.tar").is_file():
+        pytest.skip(f"the photographs are not here ({folder}/scenes.tar); FASTBS_SHARED_DATA names their folder")
+    return folder
