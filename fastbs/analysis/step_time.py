@@ -147,18 +147,18 @@ def _fit_line(sizes: Array, logs: Array) -> tuple[float, float]:
     grid, both ends (alpha = 0, beta = 0) included, and the slope's root beside the best point is bisected.
     """
 
-    def errors(r: float) -> Array:
-        error: Array = logs - np.log(r + sizes)
-        error -= error.mean()
+    def errors(r: Array) -> Array:
+        error: Array = logs - np.log(r[:, None] + sizes)
+        error -= error.mean(axis=1, keepdims=True)
         return error
 
-    grid = [0.0, *map(float, np.geomspace(1e-4 * sizes[0], 1e4 * sizes[-1], 200))]
-    best = int(np.argmin([float((errors(r) ** 2).sum()) for r in grid]))
+    grid = np.concatenate([[0.0], np.geomspace(1e-4 * sizes[0], 1e4 * sizes[-1], 200)])
+    best = int(np.argmin((errors(grid) ** 2).sum(axis=1)))
     if best == len(grid) - 1:
         return float(np.exp(logs.mean())), 0.0
-    low, high = grid[max(0, best - 1)], grid[best + 1]
+    low, high = float(grid[max(0, best - 1)]), float(grid[best + 1])
     while low < (middle := (low + high) / 2) < high:
-        falling = float((errors(middle) / (middle + sizes)).sum()) > 0
+        falling = float((errors(np.array([middle])) / (middle + sizes)).sum()) > 0
         low, high = (middle, high) if falling else (low, middle)
     beta = float(np.exp((logs - np.log(low + sizes)).mean()))
     return low * beta, beta

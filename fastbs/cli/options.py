@@ -11,7 +11,7 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class BatchSizes(click.ParamType):
+class BatchSizes(click.ParamType[tuple[int, ...]]):
     """`1,2,4,8`, `8..1024x2` (from, to, factor), or both mixed: `1..64x4,96,160`."""
 
     name = "sizes"

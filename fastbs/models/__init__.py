@@ -1,0 +1,1 @@
+from fastbs.models.build import build, unsupported_reason

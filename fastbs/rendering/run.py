@@ -16,11 +16,12 @@ def render_run(document: dict[str, Any], style: str) -> str:
     head = f"{document['status']}: {config['model']} at batch size {config['batch_size']}, lr {config['lr']:g}"
     if result is None:
         return f"{head}: {document['reason']}"
+    seconds = {key: significant(value) for key, value in result.items() if key.endswith("_seconds")}
     lines = [
         head if document["reason"] is None else f"{head}: {document['reason']}",
-        f" {count(result['updates'])} updates, {count(result['images'])} images in {significant(result['train_seconds'])}"
-        f" s of training ({significant(result['wall_seconds'])} s wall: start-up {significant(result['startup_seconds'])},"
-        f" evaluation {significant(result['eval_seconds'])}, checkpoints {significant(result['checkpoint_seconds'])})",
+        f" {count(result['updates'])} updates, {count(result['images'])} images in {seconds['train_seconds']} s of"
+        f" training ({seconds['wall_seconds']} s wall: start-up {seconds['startup_seconds']},"
+        f" evaluation {seconds['eval_seconds']}, checkpoints {seconds['checkpoint_seconds']})",
         f" step {significant(1e3 * result['step_seconds'])} ms,"
         f" {count(config['batch_size'] / result['step_seconds'])} images/s,"
         f" peak memory {size(result['peak_memory_bytes'])}",

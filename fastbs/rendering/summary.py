@@ -30,13 +30,13 @@ def render_summary(summary: dict[str, Any], style: str) -> str:
 
 
 def _headline(summary: dict[str, Any]) -> str:
-    data, run = summary["dataset"], summary["config"]["run"]
+    data, config, run = summary["dataset"], summary["config"], summary["config"]["run"]
     test = "no test set" if not data["test"] else f"{data['test']:,} test, untouched"
     budget = f"{run['updates']:,} updates" if run["updates"] else f"{run['epochs']:g} epochs"
     return (
         f"{data['name']}: {data['train']:,} train / {data['validation']:,} validation ({test}) · "
-        f"{run['model']}, norm {summary['norm']} · {run['optimizer']}, lr {run['lr']:g} ({summary['config']['lr_rule']})"
-        f" · {run['precision']}, {run['loader']}, {run['step']} · {budget} · {summary['config']['seeds']} seeds"
+        f"{run['model']}, norm {summary['norm']} · {run['optimizer']}, lr {run['lr']:g} ({config['lr_rule']})"
+        f" · {run['precision']}, {run['loader']}, {run['step']} · {budget} · {config['seeds']} seeds"
     )
 
 

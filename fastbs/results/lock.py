@@ -20,7 +20,7 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
     The lock is flock's: it needs a file system that honours flock (local ones do; NFS from version 4).
     """
     try:
-        file = open(path, "a+")
+        file = path.open("a+")
     except OSError as error:
         raise cannot_write(path, error) from error
     with file:

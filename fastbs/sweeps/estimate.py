@@ -14,7 +14,7 @@ from fastbs import worker
 from fastbs.config import RunConfig, SweepConfig
 from fastbs.data.check import verified_dataset
 from fastbs.errors import BadInput
-from fastbs.results.files import SCHEMA, write_json
+from fastbs.results.files import write_json
 from fastbs.results.record import Result
 from fastbs.results.run_folder import RunFolder
 from fastbs.sweeps.plan import PlannedRun, make_plan
@@ -47,7 +47,7 @@ def estimate(config: SweepConfig) -> Estimate:
     sizes = sorted({config.batch_sizes[0], config.batch_sizes[len(config.batch_sizes) // 2], config.batch_sizes[-1]})
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "dataset.json"
-        write_json(file, {"schema": SCHEMA, "kind": "dataset"} | dataset.to_json())
+        write_json(file, dataset.to_json())
         probes = [_probe(resolved.run, size, file, Path(scratch), known["machine"]) for size in sizes]
     steps = [probe.step_seconds for probe in probes]
     overhead = max(probe.startup_seconds for probe in probes)

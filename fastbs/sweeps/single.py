@@ -8,7 +8,7 @@ from typing import Any
 from fastbs.config import RunConfig
 from fastbs.data.check import verified_dataset
 from fastbs.errors import BadInput
-from fastbs.results.files import SCHEMA, make_folder, read_json, write_json
+from fastbs.results.files import read_json, write_json
 from fastbs.results.run_folder import RunFolder
 from fastbs.sweeps.execute import execute
 from fastbs.sweeps.plan import PlannedRun
@@ -25,7 +25,7 @@ def train(run: RunConfig, out: Path) -> dict[str, Any]:
     planned = PlannedRun(out.name, "main", RunConfig.from_json(known["run"]))
     folder.begin(arm="main", config=known["run"], dataset=dataset.describe(), machine=known["machine"])
     if not folder.is_finished():
-        write_json(out / "dataset.json", {"schema": SCHEMA, "kind": "dataset"} | dataset.to_json())
+        write_json(out / "dataset.json", dataset.to_json())
         outcome = execute(folder, planned, out / "dataset.json", dataset, known["machine"], show=True)
         if outcome.bad_input:
             raise BadInput(outcome.reason or out.name)

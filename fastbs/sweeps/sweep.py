@@ -12,7 +12,7 @@ from fastbs.config import RunConfig, SweepConfig
 from fastbs.data.check import verified_dataset
 from fastbs.data.dataset import Dataset
 from fastbs.errors import BadInput
-from fastbs.results.files import SCHEMA, write_json
+from fastbs.results.files import write_json
 from fastbs.results.lock import locked
 from fastbs.results.sweep_folder import SweepFolder
 from fastbs.sweeps.execute import execute
@@ -69,7 +69,7 @@ def _begin(folder: SweepFolder, config: SweepConfig, dataset: Dataset) -> dict[s
         "norm": known["norm"],
         "runs": [run.to_json() for run in make_plan(resolved, len(dataset.train))],
     }
-    write_json(folder.dataset, {"schema": SCHEMA, "kind": "dataset"} | dataset.to_json())
+    write_json(folder.dataset, dataset.to_json())
     folder.write_plan(plan)
     return plan
 

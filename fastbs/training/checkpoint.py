@@ -24,7 +24,9 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
-        raise BadInput(f"{path}: not a readable checkpoint ({type(error).__name__}); remove it to start anew") from error
+        raise BadInput(
+            f"{path}: not a readable checkpoint ({type(error).__name__}); remove it to start anew"
+        ) from error
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
         raise BadInput(f"{path}: a checkpoint of another schema than {SCHEMA}; remove it to start anew")
     return state

@@ -50,7 +50,7 @@ class RunClock:
         for name, value in state.items():
             setattr(self, name, value)
         self.startup += startup
-        self.blocks = [tuple(block) for block in self.blocks]
+        self.blocks = [(updates, seconds, faults) for updates, seconds, faults in self.blocks]
 
     def step_seconds(self) -> float:
         """Median over blocks of the time per update, the first block (caches, clocks still rising) left out."""

@@ -22,9 +22,7 @@ class Accuracy:
 
 
 @torch.no_grad()
-def evaluate(
-    model: nn.Module, loader: Loader, *, classes: int, precision: Precision, device: torch.device
-) -> Accuracy:
+def evaluate(model: nn.Module, loader: Loader, *, classes: int, precision: Precision, device: torch.device) -> Accuracy:
     """One pass over `loader`, every image once. Leaves the model in training mode."""
     model.eval()
     loss = torch.zeros((), device=device, dtype=torch.float64)

@@ -11,7 +11,7 @@ from fastbs.config import RunConfig
 
 
 def make_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum or AdamW; weight decay spares biases and normalisation (tensors below 2 dimensions)."""
+    """SGD with Nesterov momentum or AdamW; weight decay spares tensors below 2 dimensions (biases, norms)."""
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
     spared = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": spared, "weight_decay": 0.0}]

@@ -25,7 +25,9 @@ class Progress:
         self._bar.update(updates - self._bar.n)
 
     def show(self, evaluation: Evaluation) -> None:
-        text = f"loss {evaluation.train_loss:.3f}, training top1 {evaluation.train_top1:.3f}, top1 {evaluation.top1:.3f}"
+        text = (
+            f"loss {evaluation.train_loss:.3f}, training top1 {evaluation.train_top1:.3f}, top1 {evaluation.top1:.3f}"
+        )
         self._bar.set_postfix_str(text)
         if self._bar.disable:
             print(f"{self._name}: {evaluation.images:,} images, {text}", file=sys.stderr, flush=True)

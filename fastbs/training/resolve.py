@@ -20,7 +20,7 @@ MODEL_NEEDS = {"inception_v3": 299}
 
 
 def resolve(config: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
-    """Fill in every open field of a RunConfig: {"run": config, "machine": …, "parameters": n, "norm": what the net has}.
+    """Fill in every open field of a RunConfig: {"run": config, "machine", "parameters": how many, "norm": its layers}.
 
     Called in a fresh process before anything is planned, so that a mistake in the model, the precision or the device
     is said up front. BadInput names the field at fault.

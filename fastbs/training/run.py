@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -83,7 +83,7 @@ class Training:
         )
         return model.to(device=self.device, memory_format=torch.channels_last).train()
 
-    def _loader(self, split: str, batch_size: int) -> Loader:
+    def _loader(self, split: Literal["train", "validation"], batch_size: int) -> Loader:
         run = self.run
         return make_loader(
             run.loader,
@@ -198,7 +198,7 @@ class Training:
         if not last and time.monotonic() - self.saved_at < self.run.checkpoint_seconds:
             return
         with self.clock.counting("checkpoint"):
-            state = {
+            state: dict[str, Any] = {
                 "config": self.run.to_json(),
                 "classes": list(self.images.classes),
                 "model": self.step.model.state_dict(),

@@ -79,7 +79,9 @@ class Step:
             self._events.append((start_event, end_event))
 
     def _count_skipped(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
-        found_inf = getattr(optimizer, "found_inf", None)  # set by the scaler: the update makes itself void on the device
+        found_inf = getattr(
+            optimizer, "found_inf", None
+        )  # set by the scaler: the update makes itself void on the device
         if found_inf is not None:
             self._skipped += found_inf
 

@@ -67,7 +67,9 @@ def call(
         if told:
             return Outcome(**json.loads(told), seconds=seconds)
         printed.seek(printed_before)
-        ended = failures.of_exit(process.returncode, printed.read().decode(errors="replace"), _kernel_ooms() > ooms_before)
+        ended = failures.of_exit(
+            process.returncode, printed.read().decode(errors="replace"), _kernel_ooms() > ooms_before
+        )
         return Outcome(value=None, seconds=seconds, **ended)
 
 

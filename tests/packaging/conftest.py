@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def tracked() -> list[str]:
-    """Every file of the repository, relative to its root: tracked ones and those about to be; symlinks are one entry."""
+    """Every file of the repository, relative to its root, whether committed yet or not; a symlink is one entry."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
         answer = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True)

@@ -69,7 +69,8 @@ def test_a_folder_that_holds_another_experiment_is_refused_and_left_alone(photos
     out = tmp_path / "out"
     assert sweep(photos, *QUICK, "--out", out).returncode == 0
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name != "lock"}
-    assert refused(sweep(photos, *QUICK, "--lr", "0.5", "--out", out), "out: holds another experiment", "lr 0.01, not 0.5")
+    other = sweep(photos, *QUICK, "--lr", "0.5", "--out", out)
+    assert refused(other, "out: holds another experiment", "lr 0.01, not 0.5")
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name != "lock"}
 
 
@@ -97,7 +98,7 @@ def test_a_folder_that_cannot_be_written_is_named(photos):
 
 @pytest.mark.parametrize("blocks", [0, 4, 64])
 def test_a_full_disk_is_said_and_leaves_nothing_half_written(photos, tmp_path, blocks):
-    """A limit on the size of files (KiB) stands for a disk that is full: at the first file, the plan, the checkpoint."""
+    """A limit on the size of files (KiB) stands for a full disk: at the first file, the plan, the checkpoint."""
     out = tmp_path / "out"
     command = f'ulimit -f {blocks}; exec "$0" -m fastbs sweep "$@"'
     done = subprocess.run(

@@ -7,7 +7,7 @@ import torch
 from fastbs.config import RunConfig
 from fastbs.data.check import verified_dataset
 from fastbs.errors import BadInput
-from fastbs.results.files import SCHEMA, write_json
+from fastbs.results.files import write_json
 from fastbs.results.run_folder import RunFolder
 from fastbs.training import checkpoint
 from fastbs.training.resolve import resolve
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 def make_run(photos, tmp_path):
     """Resolve and train with these settings in a folder of that name; returns the folder."""
     dataset = verified_dataset(photos)
-    write_json(tmp_path / "dataset.json", {"schema": SCHEMA, "kind": "dataset"} | dataset.to_json())
+    write_json(tmp_path / "dataset.json", dataset.to_json())
 
     def run(name, **settings):
         defaults = {"batch_size": 8, "epochs": 5, "eval_images": 24, "threads": 1, "checkpoint_seconds": 0}

@@ -10,7 +10,7 @@ import pytest
 
 from fastbs import worker
 
-TARGETS = '''
+TARGETS = """
 import ctypes, os, resource, signal, sys, time
 from fastbs.errors import BadInput
 from fastbs.worker import Unsupported
@@ -32,7 +32,7 @@ def sleep(): time.sleep(60)
 def infinite(): return float("inf")
 def write_pid_and_sleep(path):
     open(path, "w").write(str(os.getpid())); time.sleep(60)
-'''
+"""
 
 
 @pytest.fixture(autouse=True)
