@@ -117,8 +117,8 @@ def install_pinned() -> None:
 def install_beside_torch() -> None:
     """A machine with its own torch: what is missing and nothing else, under its own constraints and ours."""
     before = imported_torch(sys.executable)
-    # Debian's Python may lack ensurepip; the interpreter's own pip is visible then.
-    venv.create(VENV, with_pip=bool(importable(["ensurepip"])), symlinks=True, system_site_packages=True)
+    # The interpreter's own pip is visible and serves; another may bring an old setuptools that hides the machine's.
+    venv.create(VENV, with_pip=not importable(["pip"]), symlinks=True, system_site_packages=True)
     if sys.prefix != sys.base_prefix:
         inherit()
     # Constraints go to the command line, because older pips apply the variable to isolated builds too.

@@ -49,3 +49,22 @@ def shared_data() -> Path:
     if not (folder / "scenes.tar").is_file():
         pytest.skip(f"the photographs are not here ({folder}/scenes.tar); FASTBS_SHARED_DATA names their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory) -> Path:
+    """Two classes of 40 small images that differ in what is drawn on them: learnable, quick."""
+    from PIL import Image, ImageDraw
+
+    root = tmp_path_factory.mktemp("photos")
+    for label in ("bars", "dots"):
+        (root / label).mkdir()
+        for number in range(40):
+            image = Image.new("RGB", (16, 16), (number * 5, 90, 120))
+            draw, shift = ImageDraw.Draw(image), number % 4
+            if label == "bars":
+                draw.rectangle((2 + shift, 2, 4 + shift, 13), fill=(250, 250, 250))
+            else:
+                draw.ellipse((4 + shift, 5, 9 + shift, 10), fill=(250, 250, 250))
+            image.save(root / label / f"{number:02d}.png")
+    return root

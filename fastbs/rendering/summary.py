@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 import textwrap
 from typing import Any
 
@@ -91,7 +92,18 @@ def _below(summary: dict[str, Any], bullet: str) -> list[str]:
         lines += textwrap.wrap(text, WIDTH, initial_indent=bullet, subsequent_indent="   ")
     for caveat in summary["caveats"]:
         lines += textwrap.wrap(f"Caveat: {caveat}", WIDTH, initial_indent=bullet, subsequent_indent="   ")
-    return lines
+    return lines + [f"{bullet}next: {_next(summary)}"]
+
+
+def _next(summary: dict[str, Any]) -> str:
+    """A sweep that answers what this one left open: larger sizes, each with a rate of its own."""
+    largest, train = summary["rows"][-1]["batch_size"], summary["dataset"]["train"]
+    last = largest
+    while last * 2 <= min(largest * 16, train // 8):
+        last *= 2
+    sizes = f"{largest}..{last}x2" if last > largest else f"{summary['rows'][0]['batch_size']}..{largest}x2"
+    command = ["fastbs", "sweep", summary["config"]["run"]["data"], "--batch-sizes", sizes, "--lr-rule", "linear"]
+    return shlex.join(command)
 
 
 def _control(row: dict[str, Any]) -> str:

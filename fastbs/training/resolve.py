@@ -13,10 +13,11 @@ from fastbs.errors import BadInput
 from fastbs.measurement.machine import machine
 from fastbs.measurement.threads import available_cores
 from fastbs.models.normalisation import norm_of
-from fastbs.training.precision import default_precision
+from fastbs.training.precision import default_precision, set_up
 
-SMALL_IMAGE = 64  # up to this side images are trained on as they are; larger ones get the usual 224
-MODEL_NEEDS = {"inception_v3": 299}
+SMALL_IMAGE = 64  # up to this side images are trained on as they are
+LARGE_IMAGE = 224  # the usual size for larger ones
+OWN_SIZE = {"small": SMALL_IMAGE, "inception_v3": 299}  # nets made for another size
 
 
 def resolve(config: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
@@ -30,13 +31,16 @@ def resolve(config: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise BadInput("device: cuda was asked for and no GPU can be used; see 'fastbs doctor'")
     side = min(images.height, images.width)
-    image_size = run.image_size or MODEL_NEEDS.get(run.model) or (side if side <= SMALL_IMAGE else 224)
+    usual = OWN_SIZE.get(run.model, LARGE_IMAGE)
+    image_size = run.image_size or (side if side <= SMALL_IMAGE and usual <= LARGE_IMAGE else usual)
+    precision = run.precision or default_precision(device)
+    set_up(precision, device)
     cores = available_cores()
     resolved = run.replace(
         device=device.type,
         image_size=image_size,
         augment=run.augment or ("random-resized" if image_size > SMALL_IMAGE else "crop-flip"),
-        precision=run.precision or default_precision(device),
+        precision=precision,
         threads=run.threads or cores,
         loader_threads=run.loader_threads if run.loader_threads is not None else min(8, cores),
         eval_images=run.eval_images or len(images.train),

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from fastbs.data import check as checks
-from fastbs.data import inspect_files
+from fastbs.data import image_file, inspect_files
 from fastbs.data.check import check, verified_dataset
 from fastbs.data.make_synthetic import make_synthetic
 from fastbs.errors import BadInput
@@ -76,6 +77,12 @@ def test_duplicates_are_told_apart_by_where_they_are(photos):
         ("duplicate across the split", "val/sea/copy.jpg"),
     ]
     assert report.errors == ()
+
+
+def test_of_two_copies_the_one_outside_training_is_the_culprit(photos):
+    os.rename(photos / "val", photos / "test")
+    shutil.copy(photos / "train/sea/0.jpg", photos / "test/sea/copy.jpg")
+    assert found(photos) == [("duplicate across the split", "test/sea/copy.jpg")]
 
 
 def test_a_duplicate_across_a_drawn_split_is_found(photos):
@@ -188,6 +195,22 @@ def test_many_files_are_read_by_fresh_processes_with_the_same_result(photos, mon
     told: list[tuple[int, int]] = []
     assert check(photos, workers=2, progress=lambda done, total: told.append((done, total))) == alone
     assert len(told) == 3 and told[-1] == (12, 12) and told == sorted(told)
+
+
+def test_results_keep_the_order_of_the_files_whichever_process_is_first(photos, monkeypatch):
+    second_is_done = threading.Event()
+
+    def process(root, files):
+        if "train/land/0.jpg" in files:
+            assert second_is_done.wait(10)
+        rows = image_file.inspect_all(root, files)
+        second_is_done.set()
+        return rows
+
+    monkeypatch.setattr(inspect_files, "FILES_PER_PROCESS", 6)
+    monkeypatch.setattr(inspect_files, "_in_fresh_process", process)
+    report = check(photos, workers=2)
+    assert list(report.sizes) == sorted(report.sizes)
 
 
 def test_a_process_that_dies_is_not_taken_for_sound_images(photos, monkeypatch):

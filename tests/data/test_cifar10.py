@@ -159,6 +159,12 @@ def test_a_download_is_continued_by_the_next_call(server, tmp_path):
     assert_is_the_good_one(tmp_path / "cifar10")
 
 
+def test_a_connection_that_breaks_often_but_advances_is_not_given_up(server, tmp_path):
+    server.cuts = [1000] * 12
+    server.make(tmp_path / "cifar10")
+    assert server.ranges == [None, *(f"bytes={1000 * number}-" for number in range(1, 13))]
+
+
 def test_a_server_without_ranges_sends_all_again(server, tmp_path):
     server.knows_ranges = False
     server.cuts = [1000]

@@ -92,6 +92,27 @@ def test_a_jpeg_whose_middle_is_gone_is_found(tmp_path):
     assert isinstance(damage, Damage) and damage.kind == "unreadable"
 
 
+def segments(jpeg: bytes) -> list[int]:
+    """Where each marker of a JPEG's header stands, the first scan's included."""
+    places = [2]
+    while jpeg[places[-1] + 1] != 0xDA:
+        places.append(places[-1] + 2 + int.from_bytes(jpeg[places[-1] + 2 : places[-1] + 4], "big"))
+    return places
+
+
+@pytest.mark.parametrize("stray", [b"\x00", b"ab", b"\xff\xd0", b"\xff\x01"])
+def test_stray_bytes_between_the_segments_of_a_jpeg_are_refused(tmp_path, stray):
+    """libjpeg skips them, DALI's parser does not."""
+    for place in segments(JPEG):
+        damage = seen(tmp_path, JPEG[:place] + stray + JPEG[place:])
+        assert isinstance(damage, Damage) and "stray bytes in its header" in damage.text
+
+
+def test_fill_bytes_before_a_marker_are_allowed(tmp_path):
+    for place in segments(JPEG):
+        assert isinstance(seen(tmp_path, JPEG[:place] + b"\xff\xff" + JPEG[place:]), image_file.ImageFile)
+
+
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
@@ -146,7 +167,8 @@ def test_dali_decodes_whatever_is_called_readable(tmp_path):
         raw = dali.fn.external_source(lambda: np.frombuffer(content, np.uint8), batch=False)
         return dali.fn.decoders.image(raw, device="cpu", output_type=dali.types.RGB)
 
-    samples = [*GOOD.values(), *damaged_samples()]
+    filled = [JPEG[:place] + b"\xff\xff" + JPEG[place:] for place in segments(JPEG)]
+    samples = [*GOOD.values(), *filled, *damaged_samples()]
     readable = [content for content in samples if isinstance(seen(tmp_path, content), image_file.ImageFile)]
     assert len(readable) >= len(GOOD) + 20  # some damage still decodes: otherwise nothing is tested
     assert len(samples) - len(readable) > 40

@@ -1,0 +1,106 @@
+"""Where the interpreter has its own torch, as in NVIDIA's container, that one is used and nothing is replaced."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import venv
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "requirements" / "install.py"
+TORCH = "2.14.0a0+abc"
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("requirements_install", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_belongs_to_torch_stays_and_comes_as_pinned_where_it_is_missing(script):
+    installed = {"torch": TORCH, "nvidia-dali-cuda130": "2.3.0", "rich": "13.0", "torch-tensorrt": "2.14.0a0"}
+    pins = {"torch": "2.13.0", "triton": "3.7.1", "rich": "15.0", "nvidia-dali-cuda120": "2.4.0"}
+    assert script.companions(installed, pins) == [
+        "nvidia-dali-cuda120==2.4.0",
+        "nvidia-dali-cuda130==2.3.0",
+        f"torch=={TORCH}",
+        "torch-tensorrt==2.14.0a0",
+        "triton==3.7.1",
+    ]
+
+
+def test_the_machine_s_own_constraints_have_the_last_word(script):
+    own = "# of the container\nTriton==3.9.0\nnvidia_dali_cuda130 == 2.3.0 ; python_version > '3'\n"
+    settled = script.constrained_names(own)
+    assert settled == {"triton", "nvidia-dali-cuda130"}
+    assert script.companions({"torch": TORCH}, {"triton": "3.7.1"}, settled) == [f"torch=={TORCH}"]
+
+
+@pytest.mark.parametrize("present", [(), ("nvidia.dali",), ("triton", "tensorrt_rtx"), ("nvidia.dali", "triton")])
+def test_a_library_known_by_its_module_is_not_asked_for_again(script, present):
+    flag, project, *dali = script.missing_requirements(present, {"nvidia-dali-cuda120": "2.4.0"})
+    extras = set(project[2:-1].split(","))
+    assert flag == "-e"
+    assert extras >= {"train", "deploy", "slurm", "report", "test"}
+    assert ("kernels" in extras) == ("triton" not in present)
+    assert ("rtx" in extras) == ("tensorrt_rtx" not in present)
+    assert dali == ([] if "nvidia.dali" in present else ["nvidia-dali-cuda120==2.4.0"])
+
+
+@pytest.fixture
+def container(tmp_path):
+    """An interpreter with a torch of its own, and behind it all that this one has."""
+    for name in ("onnxruntime", "tensorrt_rtx", "submitit", "onnxscript", "polygraphy", "pytest", "ruff", "triton"):
+        try:
+            version(name)
+        except PackageNotFoundError:
+            pytest.skip(f"{name} is not installed: without an index nothing could be added")
+    root = tmp_path / "a container"
+    venv.create(root, symlinks=True, with_pip=False)
+    (packages,) = root.glob("lib/python*/site-packages")
+    (packages / "torch").mkdir()
+    (packages / "torch" / "__init__.py").write_text(f"__version__ = {TORCH!r}\n")
+    record = packages / f"torch-{TORCH}.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: torch\nVersion: {TORCH}\n")
+    (packages / "behind.pth").write_text("".join(f"{folder}\n" for folder in sys.path if folder.endswith("-packages")))
+    return root / "bin" / "python"
+
+
+def offline(tree, python, *targets):
+    """make, without an index; 0 switches isolated builds off, as pip reads that variable."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MAKE", "MFLAGS"))}
+    clean |= {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
+    command = ["make", *targets, f"PYTHON={python}"]
+    return subprocess.run(command, cwd=tree, env=clean, capture_output=True, text=True)
+
+
+def test_make_uses_the_torch_of_the_machine_and_installs_no_other(tmp_path, copy_tree, container):
+    tree = copy_tree(tmp_path / "a clone")
+    answer = offline(tree, container, ".venv/installed")
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    look = "import torch, fastbs, click; print(torch.__version__, torch.__file__, fastbs.__file__, sep='\\n')"
+    seen = subprocess.run([tree / ".venv/bin/python", "-c", look], cwd=tmp_path, capture_output=True, text=True)
+    (own,) = container.parents[1].glob("lib/python*/site-packages/torch/__init__.py")
+    assert seen.stdout.splitlines() == [TORCH, str(own), str(tree / "fastbs" / "__init__.py")], seen.stderr
+    installed = {path.name.split("-")[0] for path in tree.glob(".venv/lib/python*/site-packages/*.dist-info")}
+    assert installed - {"pip", "setuptools"} == {"fastbs"}
+    assert "up to date" in offline(tree, container, ".venv/installed").stdout
+
+
+def test_a_torch_that_changed_is_an_error(script, monkeypatch, tmp_path):
+    monkeypatch.setattr(script, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(script, "pip", lambda *arguments, environment: None)
+    torches = {str(sys.executable): [TORCH, "here"], str(tmp_path / ".venv/bin/python"): ["2.15.0", "there"]}
+    monkeypatch.setattr(script, "imported_torch", lambda python: torches[str(python)])
+    monkeypatch.setattr(
+        script.venv, "create", lambda *a, **k: (tmp_path / ".venv/lib/python3/site-packages").mkdir(parents=True)
+    )
+    with pytest.raises(SystemExit, match="torch was 2.14.0a0.abc at here and is 2.15.0 at there"):
+        script.install_beside_torch()

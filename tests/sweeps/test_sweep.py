@@ -1,0 +1,128 @@
+"""A small sweep from the command line to its table."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import tarfile
+
+import pytest
+
+ROW_KEYS = [
+    "batch_size", "status", "status_counts", "n", "lr", "updates", "images_per_second", "step_ms", "update_share",
+    "train_seconds", "wall_seconds", "time_ratio", "train_top1_mean", "top1_mean", "top1_sd", "time_to_target_s",
+    "targets_reached", "peak_memory_bytes", "energy_joules",
+]  # fmt: skip
+QUICK = ("--batch-sizes", "2,4,16", "--epochs", "4", "--seeds", "2", "--threads", "1", "--target", "0.7")
+
+
+def fastbs(*arguments):
+    return subprocess.run([sys.executable, "-m", "fastbs", *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def swept(photos, tmp_path_factory):
+    out = tmp_path_factory.mktemp("sweep") / "out"
+    done = fastbs("sweep", photos, *QUICK, "--format", "json", "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def test_stdout_is_one_document_byte_for_byte_the_summary_on_disk(swept):
+    out, done = swept
+    assert done.stdout == (out / "summary.json").read_text()
+    document = json.loads(done.stdout)
+    assert list(document)[:8] == ["schema", "kind", "dataset", "machine", "rows", "controls", "fit", "findings"]
+    assert (document["schema"], document["kind"]) == (1, "sweep")
+
+
+def test_rows_have_the_documented_keys_and_plausible_values(swept):
+    document = json.loads(swept[1].stdout)
+    assert [row["batch_size"] for row in document["rows"]] == [2, 4, 16]
+    for row in document["rows"]:
+        assert list(row)[: len(ROW_KEYS)] == ROW_KEYS
+        assert row["status"] == "ok" and row["status_counts"] == {"ok": 2} and row["n"] == 2
+        assert row["updates"] == 4 * (60 // row["batch_size"])
+        assert row["images_per_second"] == pytest.approx(row["batch_size"] / row["step_ms"] * 1e3, rel=0.2)
+        assert 0 < row["update_share"] < 1 and row["train_seconds"] < row["wall_seconds"]
+    assert document["rows"][0]["time_ratio"] == 1
+    assert document["rows"][0]["top1_mean"] > 0.9
+    assert {(row["arm"], row["batch_size"], row["updates"]) for row in document["controls"]} == {
+        ("same-updates", 16, 120),
+        ("scaled-lr", 16, 12),
+    }
+    assert {"alpha_ms", "beta_ms", "b_half", "max_residual"} <= set(document["fit"])
+    assert [list(finding)[:4] for finding in document["findings"]] == [["claim", "verdict", "text", "numbers"]] * 4
+
+
+def test_show_prints_the_same_again_in_every_format(swept):
+    out, done = swept
+    assert fastbs("show", out, "--format", "json").stdout == done.stdout
+    table, markdown = fastbs("show", out).stdout, fastbs("show", out, "--format", "markdown").stdout
+    for text in (table, markdown):
+        assert "2 ok" in text and "Claims of the post" in text and "120 updates" in text
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert len(lines) == 5 and len({line.count("|") for line in lines}) == 1
+    rows = list(csv.DictReader(io.StringIO(fastbs("show", out, "--format", "csv").stdout)))
+    assert [row["batch_size"] for row in rows] == ["2", "4", "16", "16", "16"]
+
+
+def test_the_same_command_again_trains_nothing(photos, swept):
+    out, done = swept
+    before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/*")}
+    again = fastbs("sweep", photos, *QUICK, "--format", "json", "--out", out)
+    assert again.stdout == done.stdout
+    assert "10 of 10 runs are finished" in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in out.glob("runs/*/*")} == before
+
+
+def test_the_images_may_not_change_under_a_sweep(photos, swept, tmp_path):
+    import shutil
+
+    from PIL import Image
+
+    out = shutil.copytree(swept[0], tmp_path / "out")
+    other = shutil.copytree(photos, tmp_path / "photos")
+    Image.new("RGB", (16, 16)).save(other / "bars" / "one-more.png")
+    done = fastbs("sweep", other, *QUICK, "--out", out)
+    assert done.returncode == 2 and "other images" in done.stderr
+
+
+def test_a_dry_run_says_runs_and_time_and_keeps_nothing(photos, tmp_path):
+    done = fastbs("sweep", photos, *QUICK, "--dry-run", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("6 runs + 4 controls, ") and "min on 1 CPU thread" in done.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_size_that_diverges_is_a_row_and_not_an_end(photos, tmp_path):
+    done = fastbs(
+        "sweep", photos, "--batch-sizes", "2,16", "--epochs", "2", "--seeds", "1", "--threads", "1", "--no-controls",
+        "--lr", "1e12", "--norm", "none", "--format", "json", "--out", tmp_path / "out",
+    )  # fmt: skip
+    document = json.loads(done.stdout)
+    assert done.returncode == 1  # none is ok
+    assert [row["status"] for row in document["rows"]] == ["diverged", "diverged"]
+    assert all("not finite" in row["reason"] for row in document["rows"])
+
+
+def test_a_run_by_itself_leaves_its_record(photos, tmp_path):
+    command = ("train", photos, "--batch-size", 8, "--epochs", 2, "--threads", 1, "--out", tmp_path / "run")
+    done = fastbs(*command)
+    assert done.returncode == 0 and done.stdout.startswith("ok: small at batch size 8"), done.stderr
+    again = fastbs(*command, "--format", "json")
+    assert json.loads(again.stdout)["result"]["updates"] == 14
+
+
+@pytest.mark.slow
+def test_photographs_are_learnt_well_above_chance(shared_data, tmp_path):
+    with tarfile.open(shared_data / "scenes.tar") as archive:
+        archive.extractall(tmp_path, filter="data")
+    done = fastbs(
+        "sweep", tmp_path / "scenes", "--batch-sizes", "8,32", "--epochs", "2", "--seeds", "1", "--no-controls",
+        "--format", "json", "--out", tmp_path / "out",
+    )  # fmt: skip
+    rows = json.loads(done.stdout)["rows"]
+    assert done.returncode == 0
+    assert rows[0]["top1_mean"] > 2.5 / 6  # chance is 1/6
