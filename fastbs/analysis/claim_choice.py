@@ -31,8 +31,7 @@ def _verdict(found: list[Option], best: Option | None) -> Verdict:
     main = [option for option in found if option.setting.arm == MAIN]
     if best:
         without = [option for option in main if option.setting.batch_size == best.setting.batch_size]
-        spoilt = best.setting.arm != MAIN and any(option.worse for option in without)
-        return "true for another reason" if spoilt else "not seen here"
+        return "true for another reason" if any(option.worse for option in without) else "not seen here"
     if not main or not all(option.time.bounded for option in main):
         return "cannot tell"
     faster = [option for option in main if option.faster]

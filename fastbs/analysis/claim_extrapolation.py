@@ -41,7 +41,7 @@ def extrapolation_claim(evidence: Evidence) -> Finding:
 
 
 def _verdict(evidence: Evidence, at_two: Interval | None, told: float) -> Verdict:
-    if evidence.smallest.batch_size != 1 or at_two is None or not at_two.bounded:
+    if evidence.smallest.batch_size != 1 or at_two is None:
         return "cannot tell"
     if not at_two.touches(told, told):
         return "not seen here"

@@ -30,7 +30,7 @@ def judge_saving(saved: Interval | None) -> Verdict:
 
     Cannot tell when it is wider, when one seed gives none, or when 1 and 2 were not both measured.
     """
-    if saved is None or not saved.bounded:
+    if saved is None:
         return "cannot tell"
     if not saved.touches(*ALMOST):
         return "not seen here"

@@ -43,5 +43,6 @@ def fit_trend(top1: Mapping[int, Mapping[int, float]]) -> Trend:
         raise ValueError(f"no seed has a run that is ok at every one of {', '.join(map(str, sizes))}")
     doublings = np.log2(sizes) - np.mean(np.log2(sizes))
     values = np.array([[top1[size][seed] for size in sizes] for seed in seeds])
-    slopes = values @ doublings / (doublings @ doublings)
+    change = values - values[:, :1]  # from the smallest size: equal accuracies have a slope of exactly 0
+    slopes = change @ doublings / (doublings @ doublings)
     return Trend(tuple(map(float, slopes)), tuple(sizes), tuple(seeds))

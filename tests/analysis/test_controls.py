@@ -82,9 +82,24 @@ def test_one_control_can_explain_where_the_other_does_not():
 
 
 def test_less_than_half_of_a_loss_explains_nothing_however_noisy_the_rest():
-    found = attribute(BASE, WORSE, {"same-updates": {0: 0.80, 1: 0.94, 2: 0.82}})
-    assert found.controls["same-updates"].left_over.high > 0
-    assert found.explained_by == ()
+    noisy, larger = {0: 0.74, 1: 0.80, 2: 0.86}, {0: 0.60, 1: 0.60, 2: 0.60}
+    found = attribute(noisy, larger, {"same-updates": {0: 0.66, 1: 0.66, 2: 0.66}})
+    control = found.controls["same-updates"]
+    assert found.loss == "proven" and control.gain.low > 0 and control.left_over.high > 0
+    assert control.share == pytest.approx(0.3) and found.explained_by == ()
+
+
+def test_a_gain_that_luck_could_give_explains_nothing():
+    found = attribute(BASE, WORSE, {"scaled-lr": {0: 0.96, 1: 0.78, 2: 0.98}})
+    control = found.controls["scaled-lr"]
+    assert found.loss == "proven" and control.share > 0.5 and control.left_over.high > 0
+    assert control.gain.low < 0 and found.explained_by == ()
+
+
+def test_a_lower_mean_alone_is_no_loss():
+    found = attribute(BASE, {0: 0.85, 1: 0.99, 2: 0.92}, {"scaled-lr": BASE})
+    assert found.difference.estimate < 0 and found.loss == "not proven"
+    assert found.excluded_loss == -found.difference.low and found.explained_by == ()
 
 
 def test_controls_that_are_missing_or_have_other_seeds_are_left_out():

@@ -88,6 +88,12 @@ def test_under_a_floor_larger_batches_save_more_than_the_line_says():
     assert fit.fixed_share(1) == pytest.approx(1.22 / 1.605)
 
 
+def test_what_can_be_saved_is_never_below_nothing():
+    noisy = [[1.2, 2.0, 4.1, 8.3], [0.9, 2.0, 3.8, 8.1], [1.3, 2.1, 4.0, 7.6]]
+    saving = fit_step_times_by_process([1, 2, 4, 8], noisy).saving_interval(1)
+    assert saving.low == 0 < saving.estimate < saving.high < 1
+
+
 def test_a_cliff_shows_as_the_largest_residual():
     seconds = [1.22 + 0.385 * size for size in DOUBLINGS]
     seconds[5] *= 1.2
