@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastbs.analysis.budget import total_updates
 from fastbs.analysis.learning_rate import scaled_lr
 from fastbs.config import SweepConfig
 
@@ -18,6 +19,6 @@ def planned_lr(config: SweepConfig, arm: str, batch_size: int) -> float:
 
 
 def planned_updates(config: SweepConfig, arm: str, batch_size: int, train_images: int) -> int:
-    """`updates` where it was given, else `epochs` passes over the whole batches; the same updates: the smallest's."""
+    """By the budget of the run; the same updates: as many as the smallest size makes."""
     size = config.batch_sizes[0] if arm == SAME_UPDATES else batch_size
-    return config.run.updates or max(1, round(config.run.epochs * (train_images // size)))
+    return total_updates(config.run.replace(batch_size=size), train_images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 
@@ -12,4 +13,4 @@ def scaled_lr(rule: Literal["constant", "linear", "sqrt"], lr: float, batch_size
     batch size). sqrt: with the root of the ratio (Hoffer et al. 2017 for SGD, Malladi et al. 2022 for Adam).
     """
     ratio = batch_size / at
-    return lr * {"constant": 1.0, "linear": ratio, "sqrt": ratio**0.5}[rule]
+    return lr * {"constant": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[rule]

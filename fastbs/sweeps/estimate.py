@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastbs import worker
+from fastbs.analysis.budget import evaluation_every, total_updates
 from fastbs.config import RunConfig, SweepConfig
 from fastbs.data.check import verified_dataset
 from fastbs.errors import BadInput
@@ -19,7 +20,6 @@ from fastbs.results.record import Result
 from fastbs.results.run_folder import RunFolder
 from fastbs.sweeps.plan import PlannedRun, make_plan
 from fastbs.sweeps.sweep import resolve
-from fastbs.training.budget import evaluation_every, total_updates
 
 PROBE_UPDATES = 40
 

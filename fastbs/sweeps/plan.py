@@ -6,12 +6,9 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from fastbs.analysis.learning_rate import scaled_lr
+from fastbs.analysis.arms import MAIN, SAME_UPDATES, SCALED_LR, planned_lr, planned_updates
 from fastbs.config import RunConfig, SweepConfig
 from fastbs.errors import BadInput
-from fastbs.training.budget import total_updates, updates_per_epoch
-
-MAIN, SAME_UPDATES, SCALED_LR = "main", "same-updates", "scaled-lr"
 
 
 @dataclass(frozen=True)
@@ -45,21 +42,18 @@ def make_plan(sweep: SweepConfig, train_images: int) -> list[PlannedRun]:
 
 
 def _arms(sweep: SweepConfig, seed: int, train_images: int) -> list[tuple[str, RunConfig]]:
-    at = sweep.lr_at or sweep.batch_sizes[0]
-    runs = [
-        sweep.run.replace(batch_size=size, seed=seed, lr=scaled_lr(sweep.lr_rule, sweep.run.lr, size, at))
-        for size in sweep.batch_sizes
-    ]
-    arms = [(MAIN, run) for run in runs]
-    smallest = runs[0]
-    control = next(run for run in runs if run.batch_size == (sweep.control_at or sweep.batch_sizes[-1]))
-    if not sweep.controls or control is smallest:
+    def run(arm: str, size: int) -> RunConfig:
+        return sweep.run.replace(batch_size=size, seed=seed, lr=planned_lr(sweep, arm, size))
+
+    arms = [(MAIN, run(MAIN, size)) for size in sweep.batch_sizes]
+    smallest, control = sweep.batch_sizes[0], sweep.control_at or sweep.batch_sizes[-1]
+    if not sweep.controls or control == smallest:
         return arms
-    if updates_per_epoch(train_images, smallest.batch_size) != updates_per_epoch(train_images, control.batch_size):
-        arms.append((SAME_UPDATES, control.replace(updates=total_updates(smallest, train_images))))
-    scaled = smallest.lr * control.batch_size / smallest.batch_size
+    updates = planned_updates(sweep, SAME_UPDATES, control, train_images)
+    if updates != planned_updates(sweep, MAIN, control, train_images):
+        arms.append((SAME_UPDATES, run(SAME_UPDATES, control).replace(updates=updates)))
     if sweep.lr_rule != "linear":
-        arms.append((SCALED_LR, control.replace(lr=scaled)))
+        arms.append((SCALED_LR, run(SCALED_LR, control)))
     return arms
 
 

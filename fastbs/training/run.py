@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from fastbs import models
+from fastbs.analysis.budget import evaluation_every, total_updates
 from fastbs.config import RunConfig
 from fastbs.data.batch import Batch, Loader
 from fastbs.data.dataset import Dataset
@@ -22,7 +23,6 @@ from fastbs.results.files import read_json
 from fastbs.results.record import Evaluation, Result, Status
 from fastbs.results.run_folder import RunFolder
 from fastbs.training import checkpoint, precision
-from fastbs.training.budget import evaluation_every, total_updates
 from fastbs.training.clock import BlockTimer, RunClock
 from fastbs.training.evaluate import evaluate
 from fastbs.training.optimizers import lr_at

@@ -3,7 +3,7 @@ import pytest
 from fastbs.config import RunConfig, SweepConfig
 from fastbs.errors import BadInput
 from fastbs.sweeps.plan import make_plan
-from fastbs.training.budget import evaluation_every, total_updates
+from fastbs.analysis.budget import evaluation_every, total_updates
 
 IMAGES = 1348
 
