@@ -3,13 +3,14 @@
 Each round is a fresh process that times every loader at every batch size, in an order of its own. Loaders are compared
 within a round only, so that what else the machine does falls on both sides of a ratio. Two things are timed apart: the
 first batch (from making the loader, with its threads or workers, until the batch is there), and the steady rate over
-the WINDOW images or eight batches after it, whichever is more, across the ends of epochs. Nothing is done with the
+the `--images` images or eight batches after it, whichever is more, across the ends of epochs. Nothing is done with the
 batches. The baselines: `torch-float32` is a DataLoader that normalises in its workers, as most scripts do;
 `torch-uint8` sends pixels and normalises whole batches, which is the fair one.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 import sys
@@ -38,11 +39,10 @@ from fastbs.results.files import SCHEMA, dump_json
 
 NAIVE, FAIR = "torch-float32", "torch-uint8"
 LOADERS = ("dali", "resident", FAIR, NAIVE, "synthetic")
-WINDOW = 3000  # images
 
 
 def timed_round(
-    dataset: dict[str, Any], batch_sizes: list[int], image_size: int, threads: int, seed: int
+    dataset: dict[str, Any], batch_sizes: list[int], image_size: int, threads: int, window: int, seed: int
 ) -> list[dict[str, Any]]:
     """One row per batch size and loader: {"batch_size", "loader", "images_per_second", "first_batch_seconds"}.
 
@@ -59,7 +59,7 @@ def timed_round(
                 rows.append(row | {"reason": str(refusal)})
                 continue
             with loader:
-                first, rate = time_batches(loader, batch_size, start)
+                first, rate = time_batches(loader, batch_size, window, start)
             rows.append(row | {"images_per_second": rate, "first_batch_seconds": first})
     return rows
 
@@ -87,15 +87,15 @@ def augmentation(image_size: int) -> Augment:
     return "random-resized" if image_size >= LARGE else "crop-flip"
 
 
-def time_batches(loader: Loader, batch_size: int, start: float) -> tuple[float, float]:
-    """Seconds from `start` to the first batch; images/s over the window after it."""
+def time_batches(loader: Loader, batch_size: int, window: int, start: float) -> tuple[float, float]:
+    """Seconds from `start` to the first batch; images/s over the `window` images, or eight batches, after it."""
     batches = endless(loader)
     next(batches)
     first = _now()
-    window = max(-(-WINDOW // batch_size), 8)
-    for _ in range(window):
+    steady = max(-(-window // batch_size), 8)
+    for _ in range(steady):
         next(batches)
-    return first - start, window * batch_size / (_now() - first)
+    return first - start, steady * batch_size / (_now() - first)
 
 
 def endless(loader: Loader) -> Iterator[Batch]:
@@ -110,16 +110,16 @@ def _now() -> float:
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """An interval that holds the median of the distribution in at least 95 % of samples, whatever its shape.
+    """An interval that covers the true median in at least 95 % of samples, whatever the distribution.
 
-    The k-th smallest and k-th largest value (Conover 1999, 3.2); None below six values, which cannot give one.
+    The k-th smallest and k-th largest value: of n values, binomial(n, 1/2) fall below the median, and k is the largest
+    that leaves 2.5 % on either side. None below six values, which cannot give one.
     """
     ordered, n = sorted(values), len(values)
-    outside, tail, k = 2 * 0.5**n, 0.5**n, 0
-    while outside <= 0.05:
+    k, below = 0, 0.5**n  # below: the probability that at most k values fall below the median
+    while below <= 0.025:
         k += 1
-        tail *= (n - k + 1) / k
-        outside += 2 * tail
+        below += math.comb(n, k) * 0.5**n
     return (ordered[k - 1], ordered[n - k]) if k else None
 
 
@@ -130,7 +130,7 @@ def summary(rounds: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:
         by_cell.setdefault((row["batch_size"], row["loader"]), []).append(row)
     table = []
     for (batch_size, name), rows in sorted(by_cell.items(), key=lambda cell: (cell[0][0], LOADERS.index(cell[0][1]))):
-        line = {"batch_size": batch_size, "loader": name}
+        line: dict[str, Any] = {"batch_size": batch_size, "loader": name}
         for key in ("images_per_second", "first_batch_seconds"):
             measured = [row[key] for row in rows if row[key] is not None]
             line[key] = statistics.median(measured) if measured else None
@@ -177,11 +177,12 @@ def as_table(document: dict[str, Any]) -> str:
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="Fresh processes.")
 @click.option("--image-size", type=click.IntRange(1), default=128, show_default=True, help="Side, pixels.")
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="That decode; worker processes.")
+@click.option("--images", type=click.IntRange(1), default=3000, show_default=True, help="In the steady window.")
 @click.option("--format", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def main(folder: Path, batch_sizes: str, rounds: int, image_size: int, threads: int, format: str) -> None:
+def main(folder: Path, batch_sizes: str, rounds: int, image_size: int, threads: int, images: int, format: str) -> None:
     """Time every loader on the training images of FOLDER, at every batch size."""
     try:
-        document = measure(folder, parse_sizes(batch_sizes), rounds, image_size, threads)
+        document = measure(folder, parse_sizes(batch_sizes), rounds, image_size, threads, images)
     except BadInput as error:
         click.echo(f"fastbs: {error}", err=True)
         sys.exit(2)
@@ -194,16 +195,18 @@ def parse_sizes(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def measure(folder: Path, batch_sizes: list[int], rounds: int, image_size: int, threads: int) -> dict[str, Any]:
+def measure(
+    folder: Path, batch_sizes: list[int], rounds: int, image_size: int, threads: int, window: int
+) -> dict[str, Any]:
     """The whole document: what was measured, how, and a row per batch size and loader."""
     dataset = verified_dataset(folder)
     if max(batch_sizes) > len(dataset.train):
         raise BadInput(f"batch-sizes: {max(batch_sizes)} is more than the {len(dataset.train)} training images")
+    arguments = {"dataset": dataset.to_json(), "batch_sizes": batch_sizes, "image_size": image_size}
+    arguments |= {"threads": threads, "window": window}
     done = []
     for seed in tqdm(range(rounds), "rounds", file=sys.stderr):
-        arguments = {"dataset": dataset.to_json(), "batch_sizes": batch_sizes, "image_size": image_size}
-        arguments |= {"threads": threads, "seed": seed}
-        outcome = worker.call("fastbs.bench.loaders:timed_round", arguments, threads=threads)
+        outcome = worker.call("fastbs.bench.loaders:timed_round", arguments | {"seed": seed}, threads=threads)
         if outcome.status != "ok":
             raise RuntimeError(f"round {seed} {outcome.status}: {outcome.reason}")
         done.append(outcome.value)
@@ -214,7 +217,7 @@ def measure(folder: Path, batch_sizes: list[int], rounds: int, image_size: int, 
         "timed": (
             f"{rounds} rounds, each a fresh process; float32 batches of {image_size}x{image_size}, "
             f"{augmentation(image_size)}, {threads} threads or workers; images/s after the first batch, "
-            f"over {WINDOW} images or 8 batches; ratios within a round, median and interval (95 % or more)"
+            f"over {window} images or 8 batches; ratios within a round, median and interval (95 % or more)"
         ),
         "rows": summary(done),
     }

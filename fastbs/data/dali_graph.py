@@ -75,7 +75,7 @@ def _device_id(device: torch.device) -> int | None:
     return torch.cuda.current_device() if device.index is None else device.index
 
 
-@pipeline_def  # type: ignore[untyped-decorator]
+@pipeline_def
 def _graph(
     root: str,
     files: list[str],
@@ -86,7 +86,7 @@ def _graph(
     decoder: Literal["cpu", "mixed"],
 ) -> tuple[Any, Any]:
     encoded, label = fn.readers.file(file_root=root, files=files, labels=labels, name="reader", pad_last_batch=True)
-    # Fancy upsampling is what PIL does: a net that was trained here meets the same pixels in deployment.
+    # Fancy upsampling is what PIL does, and DALI on a CPU; on a GPU it must be asked for to get the same pixels.
     decode = {"device": decoder, "output_type": types.RGB, "jpeg_fancy_upsampling": True}
     mirror: Any = 0
     if isinstance(crops, Windows):

@@ -1,9 +1,9 @@
 import pytest
 
+from fastbs.analysis.budget import evaluation_every, total_updates
 from fastbs.config import RunConfig, SweepConfig
 from fastbs.errors import BadInput
 from fastbs.sweeps.plan import make_plan
-from fastbs.analysis.budget import evaluation_every, total_updates
 
 IMAGES = 1348
 

@@ -37,10 +37,13 @@ class DaliLoader(ChunkLoader):
     def _segment(self, epoch: int, start: int) -> tuple[np.ndarray, Crops | None, int]:
         """Image numbers and crops from image `start` of `epoch` on, for whole epochs, and the epoch after them."""
         settings, listed = self.settings, len(self.settings.listing)
-        orders, draws = [], []
-        while sum(map(len, orders)) < SEGMENT:
+        orders: list[np.ndarray] = []
+        draws: list[np.ndarray] = []
+        left = SEGMENT
+        while left > 0:
             orders.append(epoch_order(settings.seed, epoch, listed)[start : settings.images])
             draws.append(epoch_draws(settings.seed, epoch, listed)[start : settings.images])
+            left -= len(orders[-1])
             epoch, start = epoch + 1, 0
         return np.concatenate(orders), crops_of(settings.augment, np.concatenate(draws)), epoch
 

@@ -21,7 +21,7 @@ from fastbs.data.preprocessing import MEAN, STD, shorter_side
 
 Transport = Literal["uint8", "float32"]
 Item = tuple[int, np.ndarray | None]  # image number and its draws
-SCALE = tuple(1 / std for std in STD)
+MEAN_32, SCALE_32 = np.array(MEAN, np.float32), 1 / np.array(STD, np.float32)
 
 
 class TorchLoader(ChunkLoader):
@@ -35,7 +35,7 @@ class TorchLoader(ChunkLoader):
         settings = self.settings
         batches: DataLoader[tuple[torch.Tensor, int]] = DataLoader(
             PilImages(settings, self.transport),
-            batch_sampler=self._batches(epoch, batch),  # type: ignore[arg-type]
+            batch_sampler=self._batches(epoch, batch),
             num_workers=settings.threads,
             pin_memory=settings.device.type == "cuda",
         )
@@ -60,7 +60,7 @@ class TorchLoader(ChunkLoader):
         settings = self.settings
         images = images.to(settings.device, non_blocking=True)
         if self.transport == "uint8":
-            mean, scale = (torch.tensor(v, device=settings.device) for v in (MEAN, SCALE))
+            mean, scale = (torch.from_numpy(v).to(settings.device) for v in (MEAN_32, SCALE_32))
             images = ((images - mean) * scale).permute(0, 3, 1, 2)
         return images.to(settings.dtype, memory_format=torch.channels_last)
 
@@ -90,7 +90,7 @@ class PilImages(Dataset[tuple[torch.Tensor, int]]):
         if crops is not None and crops.flips[0]:
             pixels = pixels[:, ::-1]
         if self.transport == "float32":
-            pixels = ((pixels - np.float32(MEAN)) * np.float32(SCALE)).transpose(2, 0, 1)
+            pixels = ((pixels - MEAN_32) * SCALE_32).transpose(2, 0, 1)
         return torch.from_numpy(pixels.copy()), self.settings.listing.labels[index]
 
 

@@ -47,6 +47,19 @@ def test_close_ends_every_thread_and_process_and_iterating_goes_on(loader, small
     assert numbers(head + list(loader_)) == numbers(whole)
 
 
+def test_close_gives_back_the_images_that_resident_kept(loader, small, batches):
+    def kept() -> int:
+        gc.collect()
+        return sum(type(o) is torch.Tensor and o.shape == (50, 32, 32, 3) for o in gc.get_objects())
+
+    before = kept()
+    opened = loader("resident", small)
+    batches(opened, 1)
+    assert kept() == before + 1
+    opened.close()
+    assert kept() == before
+
+
 def test_a_batch_that_the_training_set_cannot_fill_is_refused(loader, small):
     with pytest.raises(BadInput, match=r"batch-size: 51 is more than the 50 training images"):
         loader("dali", small, batch_size=51)

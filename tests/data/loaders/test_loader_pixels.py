@@ -104,3 +104,23 @@ def test_both_transports_of_the_data_loader_carry_the_same_batches(loader, small
             for a, b in zip(fair, naive, strict=True):
                 torch.testing.assert_close(a.images, b.images, rtol=0, atol=1e-6)
                 assert a.images.stride() == b.images.stride() and torch.equal(a.labels, b.labels)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["dali", "resident", "torch"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_gpu_gives_the_same_images_also_when_it_lags_behind(loader, small, batches, name, dtype):
+    """Batches are dropped while the GPU still has to read them."""
+    if name != "torch":
+        pytest.importorskip("nvidia.dali")
+    settings = {"augment": "crop-flip", "dtype": dtype}
+    expected = torch.cat([batch.images for batch in batches(loader(name, small, **settings), 30)])
+    delay = torch.randn(4096, 4096, device="cuda")
+    seen: list[torch.Tensor] = []
+    opened = loader(name, small, device=torch.device("cuda"), **settings)
+    while len(seen) < 30:
+        for batch in opened:
+            torch.mm(delay, delay)
+            seen.append(batch.images.clone())
+            del batch
+    torch.testing.assert_close(torch.cat(seen[:30]).cpu(), expected, rtol=0, atol=0.02)
