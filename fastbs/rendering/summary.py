@@ -50,7 +50,7 @@ def _table(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     columns: list[tuple[str, Any]] = [
         ("batch", lambda row: count(row["batch_size"])),
         ("updates", lambda row: count(row["updates"])),
-        ("lr", lambda row: f"{row['lr']:g}"),
+        *([("lr", lambda row: f"{row['lr']:g}")] if len({row["lr"] for row in rows}) > 1 else []),
         ("step ms", lambda row: with_spread(row["step_ms"], _half(row["step_ms_interval"]))),
         ("images/s", lambda row: count(row["images_per_second"])),
         ("update", lambda row: percent(row["update_share"])),

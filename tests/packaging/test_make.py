@@ -37,7 +37,7 @@ def test_every_make_command_that_a_file_names_exists(file, tmp_path, copy_tree):
 
 
 def test_ci_runs_the_readme_s_test_command_first_then_the_style():
-    assert commands(".ci/run") == ["make test", "make lint"]
+    assert commands(".ci/run") == ["make test", "make lint", "make demo"]
     assert commands(".ci/run")[0] in commands("README.md")
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 
