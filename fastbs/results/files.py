@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -38,6 +39,12 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def is_storage_error(error: BaseException) -> bool:
+    """True for a full disk, a quota or a size limit that was reached, and a file system that is read-only."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+    return isinstance(error, OSError) and error.errno in full
 
 
 def cannot_write(path: Path, error: OSError) -> BadInput:

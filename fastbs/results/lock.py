@@ -33,7 +33,9 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
                 raise BadInput(f"{path.parent}: process {holder} is writing here; wait for it or use --out") from None
             print(f"fastbs: {path.parent}: waiting for process {holder}", file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        try:
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), str(os.getpid()).encode())  # unbuffered: `close` cannot fail on it again
+        except OSError as error:
+            raise cannot_write(path, error) from error
         yield

@@ -81,7 +81,8 @@ class Training:
             pretrained=run.pretrained,
             init=run.init,
         )
-        return model.to(device=self.device, memory_format=torch.channels_last).train()
+        channels_last: torch.nn.Module = model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return channels_last.train()
 
     def _loader(self, split: Literal["train", "validation"], batch_size: int) -> Loader:
         run = self.run

@@ -6,6 +6,7 @@ import signal
 from typing import Any
 
 from fastbs.errors import BadInput
+from fastbs.results.files import is_storage_error
 from fastbs.worker.outcome import Unsupported
 
 # What libraries say when memory runs out; some CUDA libraries fail to allocate without torch's own exception.
@@ -30,7 +31,7 @@ def is_out_of_memory(text: str) -> bool:
 def of_exception(error: BaseException) -> dict[str, Any]:
     """status, reason and bad_input of an exception that left the target."""
     text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, BadInput):
+    if isinstance(error, BadInput) or is_storage_error(error):
         return {"status": "failed", "reason": text, "bad_input": True}
     if isinstance(error, Unsupported):
         return {"status": "unsupported", "reason": text}

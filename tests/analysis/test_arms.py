@@ -2,9 +2,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastbs.analysis.arms import planned_lr, planned_updates
+from fastbs.analysis.budget import total_updates
 from fastbs.config import RunConfig, SweepConfig
 from fastbs.sweeps.plan import make_plan
-from fastbs.analysis.budget import total_updates
 
 
 @given(

@@ -97,7 +97,7 @@ def test_a_rate_that_is_too_high_is_diverged_with_the_update_at_which_it_was_see
 
 
 def test_batch_norm_over_a_single_value_is_unsupported(make_run):
-    with pytest.raises(Unsupported, match="BatchNorm"):
+    with pytest.raises(Unsupported, match="normalisation over a single value per channel"):
         make_run("run", model="resnet18", batch_size=1, image_size=8, norm="batch", updates=1)
 
 

@@ -11,7 +11,7 @@ import pytest
 from fastbs import worker
 
 TARGETS = """
-import ctypes, os, resource, signal, sys, time
+import ctypes, errno, os, resource, signal, sys, time
 from fastbs.errors import BadInput
 from fastbs.worker import Unsupported
 
@@ -20,6 +20,7 @@ def environment(): return dict(os.environ)
 def chatter(): print("to stdout"); print("to stderr", file=sys.stderr); return 1
 def fail(): raise ValueError("the cause")
 def refuse(): raise BadInput("photo.jpg: broken")
+def fill_the_disk(): raise OSError(errno.ENOSPC, "No space left on device", "events.out")
 def unsupported(): raise Unsupported("1x1 BatchNorm at batch size 1")
 def out_of_memory():
     resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
@@ -78,6 +79,8 @@ def test_every_ending_has_its_status_and_reason(target, status, reason):
 def test_bad_input_is_told_apart_from_a_failure():
     outcome = worker.call("targets:refuse", {})
     assert outcome.bad_input and outcome.reason == "photo.jpg: broken"
+    full = worker.call("targets:fill_the_disk", {})
+    assert full.bad_input and "No space left on device: 'events.out'" in full.reason
 
 
 def test_a_time_limit_stops_the_process():
