@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on cores that others use wait for each other, spinning
 
 if importlib.util.find_spec("hypothesis"):  # a GPU machine may lack it
     from hypothesis import settings

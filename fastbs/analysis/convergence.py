@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from fastbs.results.record import Evaluation
 
-RELATIVE_FALL = 0.05  # of the training loss, from one quarter of a run to the next: more than its noise
+RELATIVE_FALL = 0.01  # of the training loss, from one quarter of a run to the next; less could be noise
 SMALLEST_FALL = 0.02  # nats: the right class becomes 2 % more likely. Nets that fit their images fall for ever below it
 
 
@@ -16,7 +16,7 @@ def still_falling(runs: Sequence[Sequence[Evaluation]]) -> bool | None:
     """True when training loss still falls at the end: more of the same training would have learned more.
 
     The mean training loss of the last quarter of each run's evaluations is set against that of the quarter before; over
-    the runs, it must have fallen by more than 5 % and by more than 0.02 nats. Quarters and not single evaluations, so
+    the runs, it must have fallen by more than 1 % and by more than 0.02 nats. Quarters and not single evaluations, so
     that one noisy stretch does not decide. None when there is no run or one has fewer than four evaluations.
     """
     if not runs or any(len(evaluations) < 4 for evaluations in runs):

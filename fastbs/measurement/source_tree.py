@@ -14,9 +14,7 @@ CODE = ("fastbs", "kernels", "bench", "pyproject.toml")  # what else lies in the
 def source_tree(root: Path = ROOT) -> dict[str, Any]:
     """commit, and dirty: whether the code differs from it; both None unless fastbs runs from a git checkout."""
     commit = changes = None
-    if (
-        root / ".git"
-    ).exists():  # or git would answer for a checkout around the environment that fastbs is installed in
+    if (root / ".git").exists():  # not a checkout around the environment that fastbs is installed in
         commit = _git(root, "rev-parse", "HEAD")
         changes = _git(root, "status", "--porcelain", "--", *CODE)
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}

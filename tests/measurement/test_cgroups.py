@@ -52,6 +52,7 @@ def test_the_narrowest_cpu_limit_binds(machine, groups, files, cores):
         (V1, {"sys/fs/cgroup/memory/a/b/memory.limit_in_bytes": V1_UNLIMITED}, None),
         (V1, {"sys/fs/cgroup/memory/a/memory.limit_in_bytes": 1 << 30}, 1 << 30),
         (V1, {"sys/fs/cgroup/cpu/a/memory.limit_in_bytes": 1 << 30}, None),
+        ("2:memory:/m\n1:cpu:/c", {"sys/fs/cgroup/memory/c/memory.limit_in_bytes": 1 << 30}, None),
     ],
 )
 def test_the_narrowest_memory_limit_binds(machine, groups, files, limit):

@@ -121,8 +121,8 @@ def test_photographs_are_learnt_well_above_chance(shared_data, tmp_path):
         archive.extractall(tmp_path, filter="data")
     done = fastbs(
         "sweep", tmp_path / "scenes", "--batch-sizes", "8,32", "--epochs", "2", "--seeds", "1", "--no-controls",
-        "--format", "json", "--out", tmp_path / "out",
+        "--lr", "0.03", "--threads", "1", "--loader-threads", "1", "--format", "json", "--out", tmp_path / "out",
     )  # fmt: skip
     rows = json.loads(done.stdout)["rows"]
     assert done.returncode == 0
-    assert rows[0]["top1_mean"] > 2.5 / 6  # chance is 1/6
+    assert all(row["top1_mean"] > 0.3 for row in rows)  # chance is 1/6, sampling alone gives ±.05

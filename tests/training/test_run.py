@@ -4,6 +4,7 @@ import json
 import pytest
 import torch
 
+from fastbs import worker
 from fastbs.config import RunConfig
 from fastbs.data.check import verified_dataset
 from fastbs.errors import BadInput
@@ -86,6 +87,21 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(make_run):
     runs = [make_run(name, seed=seed)[0] for name, seed in (("a", 0), ("b", 0), ("c", 1))]
     losses = [[e.train_loss for e in run.record().evaluations] for run in runs]
     assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.slow
+def test_the_compiled_step_equals_the_eager_one(make_run, photos, tmp_path):
+    """Compilation in a process of its own, as always outside of tests: the compiler minds what pytest has imported."""
+    eager, _ = make_run("eager", precision="fp32", updates=10, lr=0.003)
+    config = json.loads(eager.document.read_text())["config"] | {"step": "compile"}
+    arguments = {"dataset": str(tmp_path / "dataset.json"), "folder": str(tmp_path / "compiled"), "arm": "main"}
+    outcome = worker.call("fastbs.training.run:train", arguments | {"config": config, "machine": {}}, threads=1)
+    assert outcome.value == "ok", outcome.reason
+    compiled = RunFolder(tmp_path / "compiled")
+    ours, theirs = weights(compiled), weights(eager)
+    for name in theirs:
+        torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+    assert compiled.record().last.train_loss == pytest.approx(eager.record().last.train_loss, rel=1e-3)
 
 
 def test_a_rate_that_is_too_high_is_diverged_with_the_update_at_which_it_was_seen(make_run):
