@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -62,16 +63,26 @@ class RunConfig:
     checkpoint_seconds: float = 30.0  # at most one checkpoint in so many seconds, beside the last
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "eval_batch_size", "image_size", "updates", "eval_images", "threads"):
+        for name in (
+            "batch_size",
+            "eval_batch_size",
+            "image_size",
+            "updates",
+            "eval_images",
+            "threads",
+            "loader_threads",
+        ):
             _at_least(name, getattr(self, name), 1)
         for name in ("lr", "epochs"):
-            if not getattr(self, name) > 0:
-                raise BadInput(f"{name}: {getattr(self, name)} is not above 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise BadInput(f"{name}: {getattr(self, name)} is not a number above 0")
         for name in ("momentum", "beta2", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise BadInput(f"{name}: {getattr(self, name)} is not in [0, 1)")
-        for name in ("weight_decay", "warmup_images", "checkpoint_seconds", "loader_threads"):
+        for name in ("weight_decay", "warmup_images", "checkpoint_seconds", "seed"):
             _at_least(name, getattr(self, name), 0)
+        if len(self.targets) > 1:
+            raise BadInput(f"target: {len(self.targets)} were given; the table times one")
         for target in self.targets:
             if not 0 < target <= 1:
                 raise BadInput(f"target: {target} is not a top1 fraction in (0, 1]")
@@ -113,8 +124,8 @@ class SweepConfig:
         _at_least("seeds", self.seeds, 1)
         _at_least("lr-at", self.lr_at, 1)
         _at_least("images", self.images, 1)
-        if not self.hours > 0:
-            raise BadInput(f"hours: {self.hours} is not above 0")
+        if not 0 < self.hours < math.inf:
+            raise BadInput(f"hours: {self.hours} is not a number above 0")
         if self.control_at is not None and self.control_at not in self.batch_sizes:
             raise BadInput(f"control-at: {self.control_at} is not one of the batch sizes {_listed(self.batch_sizes)}")
 
@@ -197,8 +208,8 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
 
 
 def _at_least(name: str, value: float | None, least: int) -> None:
-    if value is not None and not value >= least:
-        raise BadInput(f"{name.replace('_', '-')}: {value} is below {least}")
+    if value is not None and not least <= value < math.inf:
+        raise BadInput(f"{name.replace('_', '-')}: {value} is not a number from {least} on")
 
 
 def _listed(numbers: tuple[int, ...]) -> str:

@@ -11,5 +11,5 @@ def total_updates(run: RunConfig, train_images: int) -> int:
 
 
 def evaluation_every(run: RunConfig) -> int:
-    """Updates between evaluations: `eval_images` training images, to the nearest whole batch."""
-    return max(1, round((run.eval_images or run.batch_size) / run.batch_size))
+    """Updates between evaluations: the whole batches in `eval_images` training images; once an epoch if that is all."""
+    return max(1, (run.eval_images or run.batch_size) // run.batch_size)

@@ -41,7 +41,7 @@ def sweep(
     settings = config.load_preset(preset) if preset else {}
     settings |= config.load_toml(file) if file else {}
     experiment = config.sweep_config(data, settings | given(options), str(file or preset or "options"))
-    folder = out or Path("runs") / (preset or Path(data).name)
+    folder = out or Path("runs") / (preset or Path(data).resolve().name)
     if dry_run:
         from fastbs.sweeps.estimate import estimate
 

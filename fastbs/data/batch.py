@@ -37,6 +37,9 @@ class Loader(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue there, bit for bit. ValueError if `state` belongs to another batch size, data set or seed."""
 
+    def prepare(self) -> None:
+        """Build what is needed and fetch the first images, so that the first batch costs no more than any other."""
+
     def close(self) -> None:
         """Free threads, processes and buffers. Iterating again would build them anew, at the same position."""
 

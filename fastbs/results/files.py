@@ -33,6 +33,12 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         raise cannot_write(path, error) from error
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed processes had not finished writing; only for who holds the folder's lock."""
+    for temporary in folder.rglob(".*.tmp"):
+        temporary.unlink(missing_ok=True)
+
+
 def make_folder(path: Path) -> None:
     """Create `path` and its parents; BadInput when that is not possible."""
     try:

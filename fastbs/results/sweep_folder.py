@@ -49,7 +49,8 @@ class SweepFolder:
         if self.document.exists():
             return read_json(self.document, "sweep-plan")
         ours = {self.lock.name, self.index.name, self.dataset.name}
-        foreign = sorted(entry.name for entry in self.path.iterdir() if entry.name not in ours)
+        names = {entry.name for entry in self.path.iterdir() if not entry.match(".*.tmp")}  # of killed writers
+        foreign = sorted(names - ours)
         if foreign:
             raise BadInput(f"{self.path}: holds {foreign[0]} but no sweep of fastbs; choose an empty folder with --out")
         return None

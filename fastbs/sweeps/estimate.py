@@ -21,7 +21,7 @@ from fastbs.results.run_folder import RunFolder
 from fastbs.sweeps.plan import PlannedRun, make_plan
 from fastbs.sweeps.sweep import resolve
 
-PROBE_UPDATES = 40
+PROBE_UPDATES = 60
 
 
 @dataclass(frozen=True)

@@ -7,30 +7,26 @@ from typing import Any
 
 from fastbs import worker
 from fastbs.data.dataset import Dataset
+from fastbs.results.files import make_folder, read_json
 from fastbs.results.lock import locked
 from fastbs.results.run_folder import RunFolder
 from fastbs.sweeps.plan import PlannedRun
 
 
 def execute(
-    folder: RunFolder,
-    run: PlannedRun,
-    dataset_file: Path,
-    dataset: Dataset,
-    machine: dict[str, Any],
-    *,
-    show: bool = False,
+    folder: RunFolder, run: PlannedRun, dataset: Path, machine: dict[str, Any], *, show: bool = False
 ) -> worker.Outcome:
-    """Train `run` in `folder`. The run records itself; when its process could not, its status is recorded here.
+    """Train `run` in `folder` on the Dataset in the file `dataset`; the run must be on `machine`.
 
-    Bad input (a full disk, images that vanished) is not an ending: the run stays open and the outcome says why.
+    The run's own process writes its record. Where it could not, because it died, its status is written here. Bad input
+    (a full disk, images that vanished) is not an ending: the run stays open and the outcome says why.
     """
-    folder.begin(arm=run.arm, config=run.config.to_json(), dataset=dataset.describe(), machine=machine)
+    make_folder(folder.path)
     outcome = worker.call(
         "fastbs.training.run:train",
         {
             "config": run.config.to_json(),
-            "dataset": str(dataset_file),
+            "dataset": str(dataset),
             "folder": str(folder.path),
             "arm": run.arm,
             "machine": machine,
@@ -40,7 +36,12 @@ def execute(
         log=None if show else folder.log,
         show=show,
     )
-    if outcome.status != "ok" and not outcome.bad_input:
-        with locked(folder.lock, wait=True):
-            folder.finish(outcome.status, outcome.reason, None)
+    if outcome.status == "ok" or outcome.bad_input:
+        return outcome
+    with locked(folder.lock, wait=True):
+        if folder.is_finished():  # it died after its record was written
+            return worker.Outcome("ok", None, read_json(folder.document, "run")["status"], outcome.seconds)
+        images = Dataset.from_json(read_json(dataset, "dataset"))
+        folder.begin(arm=run.arm, config=run.config.to_json(), dataset=images.describe(), machine=machine)
+        folder.finish(outcome.status, outcome.reason, None)
     return outcome

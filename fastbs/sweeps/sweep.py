@@ -12,7 +12,7 @@ from fastbs.config import RunConfig, SweepConfig
 from fastbs.data.check import verified_dataset
 from fastbs.data.dataset import Dataset
 from fastbs.errors import BadInput
-from fastbs.results.files import write_json
+from fastbs.results.files import cannot_write, remove_leftovers, write_json
 from fastbs.results.lock import locked
 from fastbs.results.sweep_folder import SweepFolder
 from fastbs.sweeps.execute import execute
@@ -29,28 +29,39 @@ def sweep(config: SweepConfig, out: Path, say: Say = lambda text: None) -> dict[
     something else, or the images or the settings changed.
     """
     folder = SweepFolder(out)
-    new = not out.exists()
+    new = not _exists(out)
     folder.open()
-    try:
-        with locked(folder.lock, wait=False):
+    with locked(folder.lock, wait=False):
+        remove_leftovers(out)
+        try:
             dataset = verified_dataset(Path(config.run.data), index=folder.index)
             plan = folder.open() or _begin(folder, config, dataset)
-            _refuse_other(folder, plan, config, dataset)
-            runs = [PlannedRun(run["id"], run["arm"], RunConfig.from_json(run["config"])) for run in plan["runs"]]
-            _run_all(folder, runs, dataset, plan["machine"], say)
-            summary = summarize_folder(folder)
-            folder.write_summary(summary)
-            return summary
-    except BadInput:
-        if new and not folder.document.exists():
-            shutil.rmtree(out, ignore_errors=True)
-        raise
+        except BadInput:
+            if new:
+                shutil.rmtree(out, ignore_errors=True)
+            raise
+        _refuse_other(folder, plan, config, dataset)
+        write_json(folder.dataset, dataset.to_json())  # the same images may have moved since
+        runs = [PlannedRun(run["id"], run["arm"], RunConfig.from_json(run["config"])) for run in plan["runs"]]
+        _run_all(folder, runs, plan["machine"], say)
+        summary = summarize_folder(folder)
+        folder.write_summary(summary)
+        return summary
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def resolve(run: RunConfig, dataset: Dataset) -> dict[str, Any]:
     """What `training.resolve` says of this run, from a fresh process: BadInput when the run cannot be."""
     arguments = {"config": run.to_json(), "dataset": dataset.to_json()}
     outcome = worker.call("fastbs.training.resolve:resolve", arguments)
+    if outcome.status == "oom":
+        raise BadInput(f"model: {run.model} does not fit in memory ({outcome.reason})")
     if outcome.status != "ok":
         raise BadInput(outcome.reason or "") if outcome.bad_input else RuntimeError(outcome.reason)
     return outcome.value
@@ -69,7 +80,6 @@ def _begin(folder: SweepFolder, config: SweepConfig, dataset: Dataset) -> dict[s
         "norm": known["norm"],
         "runs": [run.to_json() for run in make_plan(resolved, len(dataset.train))],
     }
-    write_json(folder.dataset, dataset.to_json())
     folder.write_plan(plan)
     return plan
 
@@ -87,12 +97,12 @@ def _refuse_other(folder: SweepFolder, plan: dict[str, Any], config: SweepConfig
         raise BadInput(f"{folder.path}: holds a sweep on other images than those in {dataset.root} now; use --out")
 
 
-def _run_all(folder: SweepFolder, runs: list[PlannedRun], dataset: Dataset, machine: dict[str, Any], say: Say) -> None:
+def _run_all(folder: SweepFolder, runs: list[PlannedRun], machine: dict[str, Any], say: Say) -> None:
     open_runs = [run for run in runs if not folder.run(run.id).is_finished()]
     if len(open_runs) < len(runs):
         say(f"resuming {folder.path}: {len(runs) - len(open_runs)} of {len(runs)} runs are finished")
     for number, run in enumerate(open_runs, len(runs) - len(open_runs) + 1):
-        outcome = execute(folder.run(run.id), run, folder.dataset, dataset, machine)
+        outcome = execute(folder.run(run.id), run, folder.dataset, machine)
         if outcome.bad_input:
             raise BadInput(outcome.reason or run.id)
         said = outcome.value if outcome.status == "ok" else f"{outcome.status}: {outcome.reason}"

@@ -9,11 +9,12 @@ import torch
 from fastbs import models
 from fastbs.config import RunConfig
 from fastbs.data.dataset import Dataset
+from fastbs.data.loaders import make_loader
 from fastbs.errors import BadInput
 from fastbs.measurement.machine import machine
 from fastbs.measurement.threads import available_cores
 from fastbs.models.normalisation import norm_of
-from fastbs.training.precision import default_precision, set_up
+from fastbs.training.precision import batch_dtype, default_precision, set_up
 
 SMALL_IMAGE = 64  # up to this side images are trained on as they are
 LARGE_IMAGE = 224  # the usual size for larger ones
@@ -39,7 +40,8 @@ def resolve(config: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
     resolved = run.replace(
         device=device.type,
         image_size=image_size,
-        augment=run.augment or ("random-resized" if image_size > SMALL_IMAGE else "crop-flip"),
+        augment=run.augment
+        or ("crop-flip" if image_size <= SMALL_IMAGE or run.loader == "resident" else "random-resized"),
         precision=precision,
         threads=run.threads or cores,
         loader_threads=run.loader_threads if run.loader_threads is not None else min(8, cores),
@@ -53,6 +55,19 @@ def resolve(config: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
         pretrained=run.pretrained,
         init=run.init,
     )
+    for split in ("train", "validation"):  # refuses what the loader cannot do; nothing is read yet
+        make_loader(
+            resolved.loader,
+            images,
+            split,
+            batch_size=1,
+            image_size=image_size,
+            augment=resolved.augment or "none",
+            dtype=batch_dtype(precision),
+            device=device,
+            seed=resolved.seed,
+            threads=1,
+        ).close()
     return {
         "run": resolved.to_json(),
         "machine": machine(),

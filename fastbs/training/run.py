@@ -17,9 +17,12 @@ from fastbs.config import RunConfig
 from fastbs.data.batch import Batch, Loader
 from fastbs.data.dataset import Dataset
 from fastbs.data.loaders import make_loader
+from fastbs.errors import BadInput
 from fastbs.measurement.energy import EnergyMeter
+from fastbs.measurement.identity import other_machine
+from fastbs.measurement.machine import machine as measure_machine
 from fastbs.measurement.memory import peak_memory_bytes
-from fastbs.results.files import read_json
+from fastbs.results.files import read_json, remove_leftovers
 from fastbs.results.record import Evaluation, Result, Status
 from fastbs.results.run_folder import RunFolder
 from fastbs.training import checkpoint, precision
@@ -31,17 +34,28 @@ from fastbs.training.step import Step
 from fastbs.training.tensorboard import Curves
 from fastbs.worker import Unsupported
 
+FINITE_EVERY = 64  # updates between looks at the loss: a fixed number, so that a diverged run ends at the same update
+
 
 def train(config: dict[str, Any], dataset: str, folder: str, arm: str, machine: dict[str, Any]) -> Status:
     """Make the run that `config` (a resolved RunConfig) describes, in `folder`; returns how it ended.
 
-    `dataset` is the file that holds the verified Dataset. A run that was cut off continues from its checkpoint and ends
-    with the weights, losses and accuracies of an undisturbed one (on a CPU bit for bit, at the same thread count).
+    `dataset` is the file that holds the verified Dataset, `machine` the block of the machine that the run was planned
+    on. A run that was cut off continues from its checkpoint and ends with the weights, losses and accuracies of an
+    undisturbed one (on a CPU bit for bit, at the same thread count); one that is finished is left alone. The caller
+    holds the folder's lock. BadInput on another machine: its times would not belong into the same table.
     """
     run = RunConfig.from_json(config)
     images = Dataset.from_json(read_json(Path(dataset), "dataset"))
     records = RunFolder(Path(folder))
-    records.begin(arm=arm, config=config, dataset=images.describe(), machine=machine)
+    if records.is_finished():
+        status: Status = read_json(records.document, "run")["status"]
+        return status
+    here = measure_machine()
+    if difference := other_machine(machine, here):
+        raise BadInput(f"{folder}: was planned on another machine ({difference}); choose another --out")
+    records.begin(arm=arm, config=config, dataset=images.describe(), machine=here)
+    remove_leftovers(records.path)
     training = Training(run, images, records)
     status, reason = training.go()
     records.finish(status, reason, training.result())
@@ -60,6 +74,7 @@ class Training:
         self.clock = RunClock()
         self.energy = EnergyMeter(self.device)
         self.energy_joules = 0.0
+        self.peak_memory = 0  # bytes, of earlier processes of this run
         self.updates = 0
         self.evaluations: list[Evaluation] = []
         self.saved_at = time.monotonic()
@@ -69,6 +84,8 @@ class Training:
         self._warm_up()
         if records.checkpoint.exists():
             self._load()
+        self.train_loader.prepare()
+        self.validation_loader.prepare()
         records.rewrite_metrics(self.evaluations)
 
     def _model(self) -> torch.nn.Module:
@@ -131,13 +148,14 @@ class Training:
                 self.step(batch)
                 self.updates += 1
                 evaluating = self.updates % every == 0 or self.updates == total
-                if not timer.count_update() and not evaluating:
+                checking = evaluating or self.updates % FINITE_EVERY == 0
+                if not timer.count_update() and not checking:
                     continue
                 self._synchronize()
                 timer.pause()
                 if self.updates == total:
                     timer.close()
-                if not self.step.loss_is_finite():
+                if checking and not self.step.loss_is_finite():
                     timer.close()
                     return "diverged", f"the training loss was not finite after {self.updates} updates"
                 if evaluating:
@@ -206,6 +224,8 @@ class Training:
                 "step": self.step.state_dict(),
                 "loader": self.train_loader.state_dict(),
                 "rng": torch.get_rng_state(),
+                "cuda_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
+                "peak_memory": max(self.peak_memory, peak_memory_bytes(self.device)),
                 "updates": self.updates,
                 "evaluations": [evaluation.to_json() for evaluation in self.evaluations],
                 "energy_joules": self.energy_joules,
@@ -223,6 +243,9 @@ class Training:
         if "loader" in state:
             self.train_loader.load_state_dict(state["loader"])
         torch.set_rng_state(state["rng"].cpu())
+        if state["cuda_rng"] is not None:
+            torch.cuda.set_rng_state(state["cuda_rng"].cpu())
+        self.peak_memory = state["peak_memory"]
         self.updates = state["updates"]
         self.evaluations = [Evaluation(**evaluation) for evaluation in state["evaluations"]]
         self.energy_joules = state["energy_joules"]
@@ -245,7 +268,7 @@ class Training:
             step_seconds=self.clock.step_seconds(),
             update_seconds=statistics.median(self.step.update_seconds) if self.step.update_seconds else None,
             parameters=sum(p.numel() for p in self.step.model.parameters()),
-            peak_memory_bytes=peak_memory_bytes(self.device),
+            peak_memory_bytes=max(self.peak_memory, peak_memory_bytes(self.device)),
             minor_faults_per_image=sum(faults for _, _, faults in blocks) / images,
             energy_joules=self.energy_joules if self.energy.source else None,
             energy_source=self.energy.source,

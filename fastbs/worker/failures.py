@@ -33,6 +33,9 @@ def of_exception(error: BaseException) -> dict[str, Any]:
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, BadInput) or is_storage_error(error):
         return {"status": "failed", "reason": text, "bad_input": True}
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("fastbs"):
+        text = f"{error.name}: not installed; pip install 'fastbs[cuda12]' brings what training needs"
+        return {"status": "failed", "reason": text, "bad_input": True}
     if isinstance(error, Unsupported):
         return {"status": "unsupported", "reason": text}
     if isinstance(error, MemoryError) or is_out_of_memory(text):
@@ -41,15 +44,13 @@ def of_exception(error: BaseException) -> dict[str, Any]:
 
 
 def of_exit(returncode: int, log_tail: str, kernel_oom: bool) -> dict[str, Any]:
-    """status, reason and interrupted of a process that ended without a word."""
+    """status and reason of a process that ended without a word."""
     if kernel_oom:
         return {"status": "oom", "reason": "killed by the kernel: the memory limit was reached"}
     if is_out_of_memory(log_tail):
         return {"status": "oom", "reason": _short(log_tail.strip().splitlines()[-1])}
     if returncode < 0:
-        name = signal.Signals(-returncode).name
-        killed = -returncode in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
-        return {"status": "failed", "reason": f"ended by {name}", "interrupted": killed}
+        return {"status": "failed", "reason": f"ended by {signal.Signals(-returncode).name}"}
     return {"status": "failed", "reason": f"ended with exit code {returncode} without a result"}
 
 

@@ -15,7 +15,6 @@ class Outcome:
     value: Any
     seconds: float  # wall time from the start of the process to its end
     bad_input: bool = False  # failed because of what the user gave (exit code 2), reason says what
-    interrupted: bool = False  # killed from outside: nothing is known about the work itself
 
 
 class Unsupported(Exception):

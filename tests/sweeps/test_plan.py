@@ -70,7 +70,8 @@ def test_a_size_beyond_the_training_set_is_refused():
         plan(batch_sizes=(8, 2048))
 
 
-def test_evaluations_are_the_same_number_of_images_apart_at_every_size():
-    for run in plan(batch_sizes=(1, 2, 4, 8, 32), seeds=1):
-        apart = evaluation_every(run.config) * run.config.batch_size
-        assert abs(apart - IMAGES) <= run.config.batch_size / 2
+def test_evaluations_are_an_epoch_apart_at_every_size_and_the_last_one_is_at_the_end():
+    for run in plan(batch_sizes=(1, 2, 4, 8, 32), seeds=1, controls=False):
+        every = evaluation_every(run.config)
+        assert 0 <= IMAGES - every * run.config.batch_size < run.config.batch_size
+        assert total_updates(run.config, IMAGES) == 10 * every

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -78,7 +79,6 @@ def test_the_same_command_again_trains_nothing(photos, swept):
 
 
 def test_the_images_may_not_change_under_a_sweep(photos, swept, tmp_path):
-    import shutil
 
     from PIL import Image
 
@@ -126,3 +126,67 @@ def test_photographs_are_learnt_well_above_chance(shared_data, tmp_path):
     rows = json.loads(done.stdout)["rows"]
     assert done.returncode == 0
     assert all(row["top1_mean"] > 0.3 for row in rows)  # chance is 1/6, sampling alone gives ±.05
+
+
+def cut_short(out, run="b0002-s0"):
+    """Make a finished sweep look as if it had been killed in the middle of one of its runs."""
+    document = out / "runs" / run / "run.json"
+    content = json.loads(document.read_text())
+    document.write_text(json.dumps(content | {"status": "running", "result": None}))
+    (out / "summary.json").unlink()
+
+
+def test_what_killed_writers_leave_behind_is_no_obstacle_and_is_removed(photos, swept, tmp_path):
+    new, old = tmp_path / "new", shutil.copytree(swept[0], tmp_path / "old")
+    new.mkdir()
+    cut_short(old)
+    least = ("--batch-sizes", "16", "--epochs", "1", "--seeds", "1", "--threads", "1")
+    for out, leftover, options in (
+        (new, new / ".images.json.42.tmp", least),
+        (old, old / "runs" / "b0002-s0" / ".checkpoint.pt.42.tmp", QUICK),
+    ):
+        leftover.write_text("half")
+        done = fastbs("sweep", photos, *options, "--out", out)
+        assert done.returncode == 0, done.stderr
+        assert not leftover.exists()
+
+
+def test_a_sweep_continues_after_its_images_have_moved(photos, swept, tmp_path):
+    out, moved = shutil.copytree(swept[0], tmp_path / "out"), shutil.copytree(photos, tmp_path / photos.name)
+    cut_short(out)
+    (out / "runs" / "b0002-s0" / "checkpoint.pt").unlink()
+    done = fastbs("sweep", moved, *QUICK, "--format", "json", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / "dataset.json").read_text())["root"] == str(moved)
+    rows = [[row[key] for key in ("updates", "top1_mean", "status")] for row in json.loads(done.stdout)["rows"]]
+    assert rows == [
+        [row[key] for key in ("updates", "top1_mean", "status")] for row in json.loads(swept[1].stdout)["rows"]
+    ]
+
+
+def test_a_sweep_does_not_continue_on_another_machine(photos, swept, tmp_path):
+    out = shutil.copytree(swept[0], tmp_path / "out")
+    cut_short(out)
+    plan = json.loads((out / "sweep.json").read_text())
+    plan["machine"]["cpu"]["model"] = "another"
+    (out / "sweep.json").write_text(json.dumps(plan))
+    done = fastbs("sweep", photos, *QUICK, "--out", out)
+    assert done.returncode == 2 and "planned on another machine (CPU was another" in done.stderr
+
+
+def test_a_record_that_was_written_is_kept_when_its_process_dies_after_it(photos, swept, tmp_path, monkeypatch):
+    from fastbs import worker
+    from fastbs.config import RunConfig
+    from fastbs.results.sweep_folder import SweepFolder
+    from fastbs.sweeps.execute import execute
+    from fastbs.sweeps.plan import PlannedRun
+
+    folder = SweepFolder(shutil.copytree(swept[0], tmp_path / "out"))
+    run = next(run for run in folder.open()["runs"] if run["arm"] == "main")
+    before = folder.run(run["id"]).document.read_bytes()
+    died = worker.Outcome("failed", "ended by SIGSEGV", None, 1.0)
+    monkeypatch.setattr("fastbs.sweeps.execute.worker.call", lambda *_, **__: died)
+    planned = PlannedRun(run["id"], run["arm"], RunConfig.from_json(run["config"]))
+    outcome = execute(folder.run(run["id"]), planned, folder.dataset, {})
+    assert (outcome.status, outcome.value) == ("ok", "ok")
+    assert folder.run(run["id"]).document.read_bytes() == before

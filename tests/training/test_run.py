@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import time
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from fastbs import worker
 from fastbs.config import RunConfig
 from fastbs.data.check import verified_dataset
 from fastbs.errors import BadInput
+from fastbs.measurement.machine import machine
 from fastbs.results.files import write_json
 from fastbs.results.run_folder import RunFolder
 from fastbs.training import checkpoint
@@ -28,7 +30,7 @@ def make_run(photos, tmp_path):
     def run(name, **settings):
         defaults = {"batch_size": 8, "epochs": 5, "eval_images": 24, "threads": 1, "checkpoint_seconds": 0}
         config = resolve(RunConfig(data=str(photos), **defaults | settings).to_json(), dataset.to_json())["run"]
-        status = train(config, str(tmp_path / "dataset.json"), str(tmp_path / name), "main", {})
+        status = train(config, str(tmp_path / "dataset.json"), str(tmp_path / name), "main", machine())
         return RunFolder(tmp_path / name), status
 
     return run
@@ -95,7 +97,7 @@ def test_the_compiled_step_equals_the_eager_one(make_run, photos, tmp_path):
     eager, _ = make_run("eager", precision="fp32", updates=10, lr=0.003)
     config = json.loads(eager.document.read_text())["config"] | {"step": "compile"}
     arguments = {"dataset": str(tmp_path / "dataset.json"), "folder": str(tmp_path / "compiled"), "arm": "main"}
-    outcome = worker.call("fastbs.training.run:train", arguments | {"config": config, "machine": {}}, threads=1)
+    outcome = worker.call("fastbs.training.run:train", arguments | {"config": config, "machine": machine()}, threads=1)
     assert outcome.value == "ok", outcome.reason
     compiled = RunFolder(tmp_path / "compiled")
     ours, theirs = weights(compiled), weights(eager)
@@ -134,3 +136,33 @@ def test_a_run_ended_between_its_last_checkpoint_and_its_record_is_only_recorded
     again, status = make_run("run", updates=6)
     assert status == "ok" and again.record().evaluations == before.evaluations
     assert again.record().result.train_seconds == before.result.train_seconds
+
+
+def test_a_finished_run_is_left_alone(make_run):
+    folder, _ = make_run("run", updates=4)
+    before = {path: path.stat().st_mtime_ns for path in folder.path.iterdir()}
+    assert make_run("run", updates=4)[1] == "ok"
+    assert {path: path.stat().st_mtime_ns for path in folder.path.iterdir()} == before
+
+
+def test_a_run_does_not_continue_on_another_machine(make_run, monkeypatch):
+    elsewhere = machine()
+    elsewhere["cpu"]["model"] = "another"
+    monkeypatch.setattr("fastbs.training.run.measure_machine", lambda: elsewhere)
+    with pytest.raises(BadInput, match="planned on another machine .CPU was"):
+        make_run("run", updates=4)
+
+
+def test_building_the_loader_is_start_up_and_not_training(make_run, monkeypatch):
+    """Half a second in the first chunk must not show in the training clock."""
+    from fastbs.data.loaders.resident import ResidentLoader
+
+    plain = ResidentLoader._chunks
+
+    def slow(loader, epoch, batch):
+        time.sleep(0.5)
+        yield from plain(loader, epoch, batch)
+
+    monkeypatch.setattr(ResidentLoader, "_chunks", slow)
+    result = make_run("run", loader="resident", updates=4)[0].record().result
+    assert result.startup_seconds > 1.0 > 0.5 > result.train_seconds

@@ -13,6 +13,7 @@ LOADERS = ["torch", *(["dali", "resident"] if importlib.util.find_spec("nvidia.d
 def test_a_run_on_the_card_learns_and_measures(photos, tmp_path, loader):
     from fastbs.config import RunConfig
     from fastbs.data.check import verified_dataset
+    from fastbs.measurement.machine import machine
     from fastbs.results.files import write_json
     from fastbs.results.run_folder import RunFolder
     from fastbs.training.resolve import resolve
@@ -23,7 +24,7 @@ def test_a_run_on_the_card_learns_and_measures(photos, tmp_path, loader):
     run = RunConfig(data=str(photos), batch_size=8, epochs=20, loader=loader, augment="none")
     config = resolve(run.to_json(), dataset.to_json())["run"]
     assert config["device"] == "cuda" and config["precision"] in ("bf16", "fp32")
-    assert train(config, str(tmp_path / "dataset.json"), str(tmp_path / "run"), "main", {}) == "ok"
+    assert train(config, str(tmp_path / "dataset.json"), str(tmp_path / "run"), "main", machine()) == "ok"
     record = RunFolder(tmp_path / "run").record()
     assert record.last.top1 > 0.9
     assert 0 < record.result.update_seconds < record.result.step_seconds

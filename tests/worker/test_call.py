@@ -25,6 +25,7 @@ def unsupported(): raise Unsupported("1x1 BatchNorm at batch size 1")
 def out_of_memory():
     resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
     return len(bytearray(2 << 30))
+def no_torch(): import torch_of_another_world
 def cublas(): raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)")
 def segfault(): ctypes.string_at(0)
 def abort_with_bad_alloc(): print("terminate called: std::bad_alloc", file=sys.stderr, flush=True); os.abort()
@@ -73,12 +74,14 @@ def test_every_ending_has_its_status_and_reason(target, status, reason):
     outcome = worker.call(f"targets:{target}", {})
     assert outcome.status == status
     assert reason in outcome.reason and "\n" not in outcome.reason
-    assert outcome.value is None and not outcome.bad_input and not outcome.interrupted
+    assert outcome.value is None and not outcome.bad_input
 
 
 def test_bad_input_is_told_apart_from_a_failure():
     outcome = worker.call("targets:refuse", {})
     assert outcome.bad_input and outcome.reason == "photo.jpg: broken"
+    bare = worker.call("targets:no_torch", {})
+    assert bare.bad_input and "torch_of_another_world: not installed; pip install" in bare.reason
     full = worker.call("targets:fill_the_disk", {})
     assert full.bad_input and "No space left on device: 'events.out'" in full.reason
 
@@ -97,13 +100,13 @@ def wait_for(path):
     raise AssertionError(f"{path} did not appear")
 
 
-def test_a_killed_process_is_interrupted_not_judged(tmp_path):
+def test_a_killed_process_is_failed_by_its_signal(tmp_path):
     pid_file = tmp_path / "pid"
     killer = threading.Thread(target=lambda: os.kill(wait_for(pid_file), signal.SIGKILL))
     killer.start()
     outcome = worker.call("targets:write_pid_and_sleep", {"path": str(pid_file)})
     killer.join()
-    assert outcome.status == "failed" and outcome.interrupted and "SIGKILL" in outcome.reason
+    assert outcome.status == "failed" and outcome.reason == "ended by SIGKILL"
 
 
 def test_the_process_dies_with_its_caller(tmp_path):

@@ -90,10 +90,17 @@ class ChunkLoader(ABC):
         while self.epoch == epoch:
             yield self._next()
 
-    def _next(self) -> Batch:
+    def prepare(self) -> None:
+        if self._rest is None:
+            self._rest = self._fetch()
+
+    def _fetch(self) -> Chunk:
         if self._stream is None:
             self._stream = self._chunks(self.epoch, self.batch)
-        images, labels = next(self._stream) if self._rest is None else self._rest
+        return next(self._stream)
+
+    def _next(self) -> Batch:
+        images, labels = self._fetch() if self._rest is None else self._rest
         size = self.settings.batch_size
         self._rest = (images[size:], labels[size:]) if len(labels) > size else None
         self.batch += 1

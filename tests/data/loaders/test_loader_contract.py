@@ -166,3 +166,13 @@ def test_one_synthetic_batch_is_handed_out_again_and_again(loader, small, batche
     first, *others = batches(loader("synthetic", small), 10)
     assert all(torch.equal(first.images, other.images) for other in others)
     assert {other.images.data_ptr() for other in others} == {first.images.data_ptr()}
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_preparing_hands_out_nothing_and_changes_nothing(loader, small, batches, name, batch_size):
+    plain, prepared = (loader(name, small, batch_size=batch_size, augment="crop-flip") for _ in range(2))
+    prepared.prepare()
+    prepared.prepare()
+    assert prepared.state_dict() == plain.state_dict()
+    assert same(batches(prepared, 9), batches(plain, 9))
