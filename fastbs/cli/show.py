@@ -17,5 +17,7 @@ from fastbs.sweeps.summary import summarize_folder
 @output_format
 def show(records: tuple[Path, ...], style: str) -> None:
     """Print the table of finished or running sweeps again; RECORDS are their folders."""
+    if style in ("json", "csv") and len(records) > 1:
+        raise click.UsageError(f"--format {style} prints one document: give one folder")
     for folder in records:
         click.echo(render_summary(summarize_folder(SweepFolder(folder)), style))

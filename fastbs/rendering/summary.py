@@ -10,7 +10,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from fastbs.rendering.numbers import count, fraction, percent, significant, size, with_spread
+from fastbs.rendering.next_sweep import next_sweep
+from fastbs.rendering.numbers import NOTHING, count, fraction, percent, significant, size, with_spread
 from fastbs.results.files import dump_json
 
 WIDTH = 120
@@ -25,20 +26,57 @@ def render_summary(summary: dict[str, Any], style: str) -> str:
     headers, rows = _table(summary)
     if style == "markdown":
         table = tabulate(rows, headers, tablefmt="pipe", colalign=["right"] * len(headers), disable_numparse=True)
-        return "\n".join([_headline(summary), "", table, "", *_below(summary, "- ")])
+        return "\n".join([*_headline(summary), "", table, "", *_below(summary, "- ")])
     table = tabulate(rows, headers, tablefmt="plain", colalign=["right"] * len(headers), disable_numparse=True)
-    return "\n".join([_headline(summary), table, *_below(summary, " ")])
+    return "\n".join([*_headline(summary), table, *_below(summary, " ")])
 
 
-def _headline(summary: dict[str, Any]) -> str:
+def _headline(summary: dict[str, Any]) -> list[str]:
+    """Two lines: what was trained on what, then how and where; names that people chose are cut to fit."""
     data, config, run = summary["dataset"], summary["config"], summary["config"]["run"]
     test = "no test set" if not data["test"] else f"{data['test']:,} test, untouched"
     budget = f"{run['updates']:,} updates" if run["updates"] else f"{run['epochs']:g} epochs"
-    return (
-        f"{data['name']}: {data['train']:,} train / {data['validation']:,} validation ({test}) · "
-        f"{run['model']}, norm {summary['norm']} · {run['optimizer']}, lr {run['lr']:g} ({config['lr_rule']})"
-        f" · {run['precision']}, {run['loader']}, {run['step']} · {budget} · {config['seeds']} seeds"
+    images = f": {data['train']:,} train / {data['validation']:,} validation ({test})"
+    settings = (
+        f"{run['optimizer']}, lr {run['lr']:g} ({config['lr_rule']})"
+        f" · {run['precision']}, {run['loader']}, {run['step']} · {budget}"
+        f" · {config['seeds']} seeds · {_or_nothing(run['device'])} ("
     )
+    threads = f"), {_or_nothing(run['threads'])} thread{'' if run['threads'] == 1 else 's'}"
+    return [
+        _within("", data["name"], f"{images} · {run['model']}, norm {summary['norm']}"),
+        _within(settings, _processor(summary), threads),
+    ]
+
+
+def _processor(summary: dict[str, Any]) -> str:
+    """The name of what computed, "-" where the record does not tell."""
+    cuda = summary["config"]["run"]["device"] == "cuda"
+    found: Any = summary["machine"]
+    try:
+        for key in ("gpu", "devices", 0, "name") if cuda else ("cpu", "model"):
+            found = found[key]
+    except (KeyError, IndexError, TypeError):
+        return NOTHING
+    return str(_or_nothing(found))
+
+
+def _or_nothing(value: Any) -> Any:
+    return NOTHING if value is None else value
+
+
+def _within(before: str, name: str, after: str) -> str:
+    """One line of at most WIDTH characters, taken from the name first."""
+    room = max(8, WIDTH - len(before) - len(after))
+    return _cut(before + _cut(_one_line(name), room) + _one_line(after), WIDTH)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def _table(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -67,7 +105,7 @@ def _table(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     columns.append(("memory", lambda row: size(row["peak_memory_bytes"])))
     if any(row["energy_joules"] is not None for row in rows):
         columns.append(("energy J", lambda row: significant(row["energy_joules"])))
-    columns.append(("runs", lambda row: ", ".join(f"{n} {status}" for status, n in row["status_counts"].items())))
+    columns.append(("runs", _runs))
     return [name for name, _ in columns], [[cell(row) for _, cell in columns] for row in rows]
 
 
@@ -81,10 +119,19 @@ def _to_target(row: dict[str, Any]) -> str:
     return reached if row["time_to_target_s"] is None else f"{significant(row['time_to_target_s'])} s {reached}"
 
 
+def _runs(row: dict[str, Any]) -> str:
+    return ", ".join(f"{n} {status}" for status, n in row["status_counts"].items())
+
+
 def _below(summary: dict[str, Any], bullet: str) -> list[str]:
     lines = [f"{bullet}control {_control(row)}" for row in summary["controls"]]
     lines += [f"{bullet}{_fit(summary['fit'])}"]
-    lines += [f"{bullet}{row['batch_size']}: {row['reason']}" for row in summary["rows"] if row["reason"]]
+    reasons = [(str(row["batch_size"]), row["reason"]) for row in summary["rows"]]
+    reasons += [(f"control {_where(row)}", row["reason"]) for row in summary["controls"]]
+    for where, reason in reasons:
+        if reason:
+            text = f"{where}: {_one_line(reason)}"
+            lines += textwrap.wrap(text, WIDTH, initial_indent=bullet, subsequent_indent="   ")
     if summary["findings"]:
         lines.append("Claims of the post")
     for number, finding in enumerate(summary["findings"], 1):
@@ -92,26 +139,20 @@ def _below(summary: dict[str, Any], bullet: str) -> list[str]:
         lines += textwrap.wrap(text, WIDTH, initial_indent=bullet, subsequent_indent="   ")
     for caveat in summary["caveats"]:
         lines += textwrap.wrap(f"Caveat: {caveat}", WIDTH, initial_indent=bullet, subsequent_indent="   ")
-    return lines + [f"{bullet}next: {_next(summary)}"]
-
-
-def _next(summary: dict[str, Any]) -> str:
-    """A sweep that answers what this one left open: larger sizes, each with a rate of its own."""
-    largest, train = summary["rows"][-1]["batch_size"], summary["dataset"]["train"]
-    last = largest
-    while last * 2 <= min(largest * 16, train // 8):
-        last *= 2
-    sizes = f"{largest}..{last}x2" if last > largest else f"{summary['rows'][0]['batch_size']}..{largest}x2"
-    command = ["fastbs", "sweep", summary["config"]["run"]["data"], "--batch-sizes", sizes, "--lr-rule", "linear"]
-    return shlex.join(command)
+    command = next_sweep(summary)
+    return lines if command is None else [*lines, f"{bullet}next: {shlex.join(command)}"]
 
 
 def _control(row: dict[str, Any]) -> str:
-    what = {"same-updates": "same updates", "scaled-lr": "same epochs, lr scaled"}[row["arm"]]
     return (
-        f"at {row['batch_size']}, {what} (lr {row['lr']:g}, {count(row['updates'])} updates): "
-        f"{fraction(row['top1_mean'], row['top1_sd'])} in {significant(row['train_seconds'])} s, {row['n']} ok"
+        f"{_where(row)} (lr {row['lr']:g}, {count(row['updates'])} updates): "
+        f"{fraction(row['top1_mean'], row['top1_sd'])} in {significant(row['train_seconds'])} s, {_runs(row)}"
     )
+
+
+def _where(row: dict[str, Any]) -> str:
+    what = {"same-updates": "same updates", "scaled-lr": "same epochs, lr scaled"}[row["arm"]]
+    return f"at {row['batch_size']}, {what}"
 
 
 def _fit(fit: dict[str, Any]) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Literal
 
 Status = Literal["ok", "missed", "diverged", "oom", "unsupported", "failed", "stopped"]
@@ -76,22 +78,37 @@ class RunRecord:
 
 
 def from_json(cls: type[Any], values: Mapping[str, Any]) -> Any:
-    """A flat record class from JSON; unknown keys are ignored, so that an older reader bears added fields."""
-    known = {f.name for f in dataclasses.fields(cls)}
-    return cls(**{key: value for key, value in values.items() if key in known})
+    """A flat record class from JSON; unknown keys are ignored, so that an older reader bears added fields.
+
+    KeyError for a field that is missing, ValueError for one that holds something else than its annotation says.
+    """
+    hints = typing.get_type_hints(cls)
+    return cls(**{key: _checked(key, values[key], hint) for key, hint in hints.items()})
 
 
 def run_from_json(document: Mapping[str, Any], evaluations: tuple[Evaluation, ...]) -> RunRecord:
-    """A run from its run.json and the lines of its metrics.jsonl."""
-    result = document.get("result")
+    """A run from its run.json and the lines of its metrics.jsonl. KeyError, ValueError as `from_json`."""
+    config, status, result = document["config"], document["status"], document["result"]
+    if status not in STATUSES or (status == "ok" and result is None):
+        raise ValueError(f"status {status!r}, result {'missing' if result is None else 'there'}")
     return RunRecord(
-        id=document["id"],
-        arm=document["arm"],
-        batch_size=document["config"]["batch_size"],
-        seed=document["config"]["seed"],
-        lr=document["config"]["lr"],
-        status=document["status"],
-        reason=document.get("reason"),
-        result=from_json(Result, result) if result else None,
+        id=_checked("id", document["id"], str),
+        arm=_checked("arm", document["arm"], str),
+        batch_size=_checked("batch_size", config["batch_size"], int),
+        seed=_checked("seed", config["seed"], int),
+        lr=_checked("lr", config["lr"], float),
+        status=status,
+        reason=_checked("reason", document["reason"], str | None),
+        result=None if result is None else from_json(Result, result),
         evaluations=evaluations,
     )
+
+
+def _checked(key: str, value: Any, hint: Any) -> Any:
+    """`value` where it is of the annotated type (an int may stand for a float) and finite, or ValueError."""
+    allowed = typing.get_args(hint) or (hint,)
+    if float in allowed:
+        allowed = (*allowed, int)
+    if not isinstance(value, allowed) or isinstance(value, bool) or (isinstance(value, float) and not isfinite(value)):
+        raise ValueError(f"{key} is {value!r}")
+    return value

@@ -96,15 +96,28 @@ class RunFolder:
         """The evaluations so far; a line that is still being written is left out."""
         if not self.metrics.exists():
             return ()
-        whole = self.metrics.read_text().rpartition("\n")[0]
         try:
+            whole = self.metrics.read_text(encoding="utf-8").rpartition("\n")[0]
             return tuple(from_json(Evaluation, json.loads(line)) for line in whole.splitlines())
-        except (ValueError, TypeError, AttributeError) as error:
+        except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
             raise BadInput(f"{self.metrics}: not lines of fastbs metrics ({error})") from error
 
     def record(self) -> RunRecord | None:
-        """The run, or None while it has not ended."""
+        """The run, or None while it has not ended; BadInput names the file that is damaged."""
         if not self.document.exists():
             return None
         document = read_json(self.document, "run")
-        return None if document["status"] == "running" else run_from_json(document, self.evaluations())
+        if document.get("status") == "running":
+            return None
+        evaluations = self.evaluations()
+        try:
+            record = run_from_json(document, evaluations)
+        except KeyError as error:
+            raise BadInput(
+                f"{self.document}: damaged, {error} is missing; delete the run's folder to repeat it"
+            ) from error
+        except (ValueError, TypeError, AttributeError) as error:
+            raise BadInput(f"{self.document}: damaged ({error}); delete the run's folder to repeat it") from error
+        if record.status == "ok" and not evaluations:
+            raise BadInput(f"{self.metrics}: missing or empty, but the run is ok; delete the run's folder to repeat it")
+        return record

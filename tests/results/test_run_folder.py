@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from fastbs.errors import BadInput
@@ -74,3 +76,73 @@ def test_a_failed_run_is_open_again_and_a_diverged_one_is_not(folder):
     assert folder.record() is None
     folder.finish("diverged", "nan", None)
     assert folder.is_finished()
+
+
+@pytest.fixture
+def finished(folder):
+    folder.append(evaluation(10))
+    folder.finish("ok", None, result())
+    return folder
+
+
+@pytest.mark.parametrize("key", ["id", "arm", "status", "reason", "config", "result"])
+def test_a_run_json_without_one_of_its_keys_is_refused_by_its_path(finished, key):
+    document = json.loads(finished.document.read_text())
+    del document[key]
+    finished.document.write_text(json.dumps(document))
+    with pytest.raises(BadInput, match=rf"run\.json: damaged.*{key}.* is missing"):
+        finished.record()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"config": {"batch_size": 8, "seed": 0}},
+        {"config": {"batch_size": "8", "seed": 0, "lr": 0.1}},
+        {"config": 8},
+        {"status": "fine"},
+        {"status": []},
+        {"result": {"updates": 3}},
+        {"result": []},
+        {"result": result().to_json() | {"step_seconds": "fast"}},
+        {"result": result().to_json() | {"step_seconds": float("nan")}},
+        {"result": result().to_json() | {"updates": None}},
+    ],
+)
+def test_a_run_json_that_holds_something_else_is_refused_by_its_path(finished, values):
+    finished.document.write_text(json.dumps(json.loads(finished.document.read_text()) | values))
+    with pytest.raises(BadInput, match=r"run\.json: damaged"):
+        finished.record()
+
+
+@pytest.mark.parametrize("status", ["ok", "missed"])
+def test_a_run_that_is_ok_has_a_result_and_others_need_none(finished, status):
+    finished.finish(status, None, None)
+    if status == "ok":
+        with pytest.raises(BadInput, match=r"run\.json: damaged.*result missing"):
+            finished.record()
+    else:
+        assert finished.record().result is None
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"images": 1'])
+def test_a_run_that_is_ok_without_evaluations_is_refused_by_its_metrics(finished, content):
+    finished.metrics.unlink()
+    if content is not None:
+        finished.metrics.write_bytes(content)
+    with pytest.raises(BadInput, match=r"metrics\.jsonl: missing or empty"):
+        finished.record()
+
+
+@pytest.mark.parametrize("line", [b"\xff\xfe\x00", b"[]", b"3", b"{}", b"\n3", b'{"images": NaN}', b"not json"])
+def test_metrics_that_are_not_ours_are_refused_by_their_path(finished, line):
+    finished.metrics.write_bytes(finished.metrics.read_bytes() + line + b"\n")
+    with pytest.raises(BadInput, match=r"metrics\.jsonl: not lines of fastbs metrics"):
+        finished.record()
+
+
+def test_metrics_that_cannot_be_read_are_refused_by_their_path(finished):
+    finished.metrics.unlink()
+    finished.metrics.mkdir()
+    with pytest.raises(BadInput, match=r"metrics\.jsonl"):
+        finished.record()
