@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from fastbs.analysis.claim_accuracy import under_trained, validation_error
+from fastbs.analysis.claim_accuracy import under_trained
 from fastbs.analysis.evidence import PENDING, Evidence
 from fastbs.analysis.phrases import listed, percent, top1
 from fastbs.analysis.rows import input_wait_share
@@ -15,12 +15,12 @@ INPUT_BOUND = 0.05  # part of the training time spent waiting for images above w
 def caveats(evidence: Evidence) -> list[str]:
     """Sentences for the reader of any table, then those that this sweep gives cause for."""
     found = [_validation(evidence), _not_tested(evidence), _seeds(evidence), _not_ok(evidence)]
-    found += [_misses(evidence), _under_trained(evidence), _input_bound(evidence)]
+    found += [_misses(evidence), _under_trained(evidence), _too_few_evaluations(evidence), _input_bound(evidence)]
     return [caveat for caveat in found if caveat]
 
 
 def _validation(evidence: Evidence) -> str:
-    errors = [error for setting in evidence.sizes if (error := validation_error(evidence, setting)) is not None]
+    errors = [error for setting in evidence.sizes if (error := evidence.sampling_error(setting)) is not None]
     bounds = sorted({f"{100 * error:.1f}" for error in (min(errors), max(errors))}, key=float) if errors else []
     sampling = f", ±{' to '.join(bounds)} points by sampling alone" if bounds else ""
     test = "" if evidence.dataset["test"] else "; no test set"
@@ -62,7 +62,12 @@ def _misses(evidence: Evidence) -> str:
 
 def _under_trained(evidence: Evidence) -> str:
     sizes = under_trained(evidence)
-    return f"Longer training would change the accuracy of batch {listed(sizes)}." if sizes else ""
+    return f"Longer training may change the accuracy of batch {listed(sizes)}." if sizes else ""
+
+
+def _too_few_evaluations(evidence: Evidence) -> str:
+    sizes = [s.batch_size for s in evidence.sizes if evidence.ok(s) and evidence.under_trained(s) is None]
+    return f"Batch {listed(sizes)}: too few evaluations to tell whether training loss still falls." if sizes else ""
 
 
 def _input_bound(evidence: Evidence) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fastbs.analysis.evidence import PENDING, Evidence, Setting
+from fastbs.analysis.evidence import Evidence, Setting
 from fastbs.analysis.finding import POINT
 from fastbs.analysis.interval import Interval
 from fastbs.analysis.paired import paired_difference, paired_ratio
@@ -18,6 +18,7 @@ class Option:
     setting: Setting
     time: Interval  # ratio of training times
     difference: Interval  # of final top1, a fraction
+    margin: float  # the loss that must be excluded: a point, or what the validation images resolve where that is more
 
     @property
     def faster(self) -> bool:
@@ -26,9 +27,9 @@ class Option:
 
     @property
     def as_good(self) -> bool:
-        """The mean loss is less than a point, and either no loss is proven or one of a whole point is excluded."""
+        """The mean loss is below a point, and one of `margin` is excluded (where a loss is proven: of a point)."""
         d = self.difference
-        return d.bounded and d.estimate > -POINT and (d.high >= 0 or d.low > -POINT)
+        return d.estimate > -POINT and d.low > -(self.margin if d.high >= 0 else POINT)
 
     @property
     def worse(self) -> bool:
@@ -39,12 +40,13 @@ class Option:
 def options(evidence: Evidence) -> list[Option]:
     """Every setting but the smallest size itself, controls included; those with runs that ended badly are left out."""
     top1, seconds = evidence.top1(evidence.smallest), evidence.train_seconds(evidence.smallest)
+    margin = max(POINT, evidence.sampling_error(evidence.smallest) or 0.0)
     found = []
     for setting in [*evidence.sizes[1:], *evidence.controls]:
         time = paired_ratio(evidence.train_seconds(setting), seconds)
-        difference = paired_difference(evidence.top1(setting), top1)
-        if time and difference and evidence.status_counts(setting).keys() <= {"ok", PENDING}:
-            found.append(Option(setting, time, difference))
+        difference = paired_difference(evidence.top1(setting), top1, evidence.resolution)
+        if time and difference and not evidence.ended_badly(setting):
+            found.append(Option(setting, time, difference, margin))
     return found
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import Any
 
 from fastbs.analysis.controls import Attribution
-from fastbs.analysis.evidence import Evidence, Setting
+from fastbs.analysis.evidence import Evidence
 from fastbs.analysis.finding import POINT, Finding, Verdict, number
 from fastbs.analysis.phrases import listed, loss, points_interval, seeds
-from fastbs.analysis.proportion import sampling_error
 from fastbs.analysis.trend import Trend, fit_trend
 from fastbs.analysis.why import attribution, why
 
@@ -23,7 +21,8 @@ def accuracy_claim(evidence: Evidence) -> Finding:
     """
     reasons = attribution(evidence)
     try:
-        trend: Trend | str = fit_trend({setting.batch_size: evidence.top1(setting) for setting in evidence.sizes})
+        top1 = {setting.batch_size: evidence.top1(setting) for setting in evidence.sizes}
+        trend: Trend | str = fit_trend(top1, evidence.resolution)
     except ValueError as error:
         trend = str(error)
     verdict = _verdict(trend, reasons)
@@ -38,12 +37,6 @@ def accuracy_claim(evidence: Evidence) -> Finding:
 def under_trained(evidence: Evidence) -> list[int]:
     """The batch sizes whose training loss still falls at the end."""
     return [setting.batch_size for setting in evidence.sizes if evidence.under_trained(setting)]
-
-
-def validation_error(evidence: Evidence, setting: Setting) -> float | None:
-    """What sampling of the validation images alone leaves open of a mean top1 (a fraction, half a 95 % interval)."""
-    top1 = evidence.top1(setting)
-    return sampling_error(statistics.fmean(top1.values()), evidence.dataset["validation"]) if top1 else None
 
 
 def _verdict(trend: Trend | str, reasons: Attribution | None) -> Verdict:
@@ -75,7 +68,7 @@ def _numbers(evidence: Evidence, trend: Trend | str, reasons: Attribution | None
         "batch_sizes": [] if isinstance(trend, str) else list(trend.batch_sizes),
         "seeds": 0 if isinstance(trend, str) else len(trend.seeds),
         "sampling_error": [
-            {"batch_size": setting.batch_size, "half_width": validation_error(evidence, setting)}
+            {"batch_size": setting.batch_size, "half_width": evidence.sampling_error(setting)}
             for setting in evidence.sizes
         ],
         "control_at": evidence.control_at.batch_size if reasons else None,

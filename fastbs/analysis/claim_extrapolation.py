@@ -6,7 +6,7 @@ import statistics
 
 from fastbs.analysis.claim_time import POST_SAVING, judge_saving, saving
 from fastbs.analysis.evidence import Evidence
-from fastbs.analysis.finding import Finding, Verdict, number
+from fastbs.analysis.finding import Finding, number
 from fastbs.analysis.interval import Interval
 from fastbs.analysis.phrases import clock, duration, duration_interval
 
@@ -16,9 +16,7 @@ HOUR = 3600.0
 def extrapolation_claim(evidence: Evidence) -> Finding:
     """`hours` times the time per image that each size leaves of the smallest's, in which `images` cancel.
 
-    The verdict asks whether the interval at batch 2 holds what the post gives for it, 60 % of the hours at batch 1:
-    true when it does, not seen here when it does not, cannot tell when it is too wide to say (see `judge_saving`) or
-    when 1 and 2 were not both measured.
+    The hours at batch 2 are those at batch 1 times the ratio of the first claim, so its verdict is the one here too.
     """
     config = evidence.config
     before = config.hours * HOUR
@@ -37,15 +35,7 @@ def extrapolation_claim(evidence: Evidence) -> Finding:
         "post_hours": told / HOUR,
     }
     claim = f"{config.images:,} images: {_short(before)} -> {_short(told)}"
-    return Finding(claim, _verdict(evidence, known.get(2), told), text, numbers)
-
-
-def _verdict(evidence: Evidence, at_two: Interval | None, told: float) -> Verdict:
-    if evidence.smallest.batch_size != 1 or at_two is None:
-        return "cannot tell"
-    if not at_two.touches(told, told):
-        return "not seen here"
-    return "true" if judge_saving(saving(evidence, 1, 2)) == "true" else "cannot tell"
+    return Finding(claim, judge_saving(saving(evidence, 1, 2)), text, numbers)
 
 
 def _here(evidence: Evidence) -> str:

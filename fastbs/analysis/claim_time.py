@@ -26,15 +26,17 @@ def saving(evidence: Evidence, size: int, larger: int) -> Interval | None:
 
 
 def judge_saving(saved: Interval | None) -> Verdict:
-    """True when the interval meets 35-45 % and stays within 25-55 %; not seen here when it misses 35-45 %.
+    """True when the estimate is 35-45 % and its interval within 25-55 %; not seen here when that misses 35-45 %.
 
-    Cannot tell when it is wider, when one seed gives none, or when 1 and 2 were not both measured.
+    Cannot tell when only the interval reaches 35-45 %, when it is wider, when one seed gives none, or when 1 and 2 were
+    not both measured.
     """
     if saved is None:
         return "cannot tell"
     if not saved.touches(*ALMOST):
         return "not seen here"
-    return "true" if saved.within(*TOO_WIDE) else "cannot tell"
+    almost = ALMOST[0] <= saved.estimate <= ALMOST[1]
+    return "true" if almost and saved.within(*TOO_WIDE) else "cannot tell"
 
 
 def time_claim(evidence: Evidence, fit: StepTimeFit | str) -> Finding:
@@ -88,7 +90,7 @@ def _fixed(evidence: Evidence, fit: StepTimeFit | str) -> str:
     text = f"Of the step at batch {size}, {most} is fixed cost: no batch size can save more."
     share = update_share(evidence, evidence.smallest)
     if share is not None:
-        text += f" The weight update is {percent(share)} of it."
+        text += f" The weight update is {percent(share)} of the step."
     if fit.max_residual > 0.05:
         text += f" (The line misses a size by {percent(fit.max_residual)}: a rough guide.)"
     return text

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from fastbs.analysis.finding import POINT
 from fastbs.analysis.interval import Interval
 from fastbs.analysis.paired import paired_difference
 
@@ -22,6 +23,11 @@ class Control:
     gain: Interval  # control - larger size without it
     share: float | None  # part of the loss that the control takes away; None without a loss
     explains: bool
+
+    @property
+    def open(self) -> bool:
+        """It cannot tell: what is left over may be nothing, and it may be much of the loss."""
+        return not self.explains and self.left_over.high >= 0
 
 
 @dataclass(frozen=True)
@@ -61,20 +67,22 @@ class Attribution:
         return None
 
 
-def attribute(smallest: Seeds, larger: Seeds, controls: Mapping[str, Seeds]) -> Attribution | None:
+def attribute(smallest: Seeds, larger: Seeds, controls: Mapping[str, Seeds], resolution: float) -> Attribution | None:
     """Compare seed by seed; `controls` holds the arms "same-updates" and "scaled-lr", or those of them that exist.
 
     A control explains the loss when the loss is proven, the gain over the larger batch without it is proven, no
-    remaining loss is proven, and at least half of the loss is gone ("proven": a 95 % paired t interval that excludes 0,
-    so never with fewer than two seeds). None when no seed has both sizes.
+    remaining loss is proven, at least half of the loss is gone, and it is excluded that half of the loss or more (but
+    at least a point) remains ("proven" and "excluded" by a 95 % paired t interval, so never with fewer than two seeds;
+    `resolution` as in `paired_difference`). None when no seed has both sizes.
     """
-    difference = paired_difference(larger, smallest)
+    difference = paired_difference(larger, smallest, resolution)
     if difference is None:
         return None
     found = {}
     for arm in CAUSES:
         values = controls.get(arm, {})
-        left_over, gain = paired_difference(values, smallest), paired_difference(values, larger)
+        left_over = paired_difference(values, smallest, resolution)
+        gain = paired_difference(values, larger, resolution)
         if left_over and gain:
             found[arm] = _control(difference, left_over, gain)
     return Attribution(difference, found)
@@ -83,5 +91,5 @@ def attribute(smallest: Seeds, larger: Seeds, controls: Mapping[str, Seeds]) -> 
 def _control(difference: Interval, left_over: Interval, gain: Interval) -> Control:
     share = gain.estimate / -difference.estimate if difference.estimate < 0 else None
     proven = difference.high < 0 < gain.low
-    nothing_left = left_over.bounded and left_over.high >= 0
+    nothing_left = left_over.high >= 0 and left_over.low > min(-POINT, difference.estimate / 2)
     return Control(left_over, gain, share, proven and nothing_left and share is not None and share >= 0.5)

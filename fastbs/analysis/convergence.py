@@ -17,7 +17,8 @@ def still_falling(runs: Sequence[Sequence[Evaluation]]) -> bool | None:
 
     The mean training loss of the last quarter of each run's evaluations is set against that of the quarter before; over
     the runs, it must have fallen by more than 1 % and by more than 0.02 nats. Quarters and not single evaluations, so
-    that one noisy stretch does not decide. None when there is no run or one has fewer than four evaluations.
+    that one noisy stretch does not decide; a quarter, rounded down, is at least one evaluation. None when there is no
+    run or one has fewer than four evaluations.
     """
     if not runs or any(len(evaluations) < 4 for evaluations in runs):
         return None

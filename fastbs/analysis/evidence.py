@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 
 from fastbs.analysis.arms import MAIN, planned_lr
 from fastbs.analysis.convergence import median_with_misses, still_falling, time_to_target
+from fastbs.analysis.proportion import sampling_error
 from fastbs.config import SweepConfig
 from fastbs.results.record import STATUSES, Result, RunRecord
 
@@ -56,6 +58,11 @@ class Evidence:
         """The top1 whose first reaching is timed: the first that was asked for."""
         return self.config.run.targets[0] if self.config.run.targets else None
 
+    @property
+    def resolution(self) -> float:
+        """The step in which top1 is read: one validation image, as a fraction."""
+        return 1 / float(self.dataset["validation"])
+
     def records(self, setting: Setting) -> list[RunRecord]:
         """By seed, whatever their status."""
         return sorted((run for run in self.runs if (run.arm, run.batch_size) == setting), key=lambda run: run.seed)
@@ -66,6 +73,11 @@ class Evidence:
     def top1(self, setting: Setting) -> dict[int, float]:
         """Final top1 on the validation set (a fraction) of each ok run, by seed."""
         return {run.seed: run.last.top1 for run in self.ok(setting)}
+
+    def sampling_error(self, setting: Setting) -> float | None:
+        """What sampling of validation images alone leaves open of a mean top1 (a fraction, half a 95 % interval)."""
+        top1 = self.top1(setting)
+        return sampling_error(statistics.fmean(top1.values()), self.dataset["validation"]) if top1 else None
 
     def measured(self, setting: Setting, value: Callable[[Result], float]) -> dict[int, float]:
         """A measured number of each ok run, by seed."""
@@ -87,6 +99,10 @@ class Evidence:
         ended = Counter[str](run.status for run in self.records(setting))
         ended[PENDING] = len(seeds - {run.seed for run in self.records(setting)})
         return {status: ended[status] for status in (*STATUSES, PENDING) if ended[status]}
+
+    def ended_badly(self, setting: Setting) -> dict[str, int]:
+        """The part of `status_counts` that is neither ok nor pending: with any, the ok runs are survivors."""
+        return {status: n for status, n in self.status_counts(setting).items() if status not in ("ok", PENDING)}
 
     def times_to_target(self, setting: Setting, target: float) -> dict[int, float | None]:
         """Training seconds by seed; None is a miss: a run that trained to its end, or diverged, below the target.

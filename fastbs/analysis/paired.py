@@ -9,9 +9,12 @@ from fastbs.analysis.interval import Interval
 from fastbs.analysis.student_t import mean_interval
 
 
-def paired_difference(values: Mapping[int, float], base: Mapping[int, float]) -> Interval | None:
-    """Mean of value - base over the seeds that have both (keys are seeds); None when no seed has."""
-    return _mean([values[seed] - base[seed] for seed in sorted(values.keys() & base.keys())])
+def paired_difference(values: Mapping[int, float], base: Mapping[int, float], resolution: float) -> Interval | None:
+    """Mean of value - base over the seeds that have both (keys are seeds); None when no seed has.
+
+    `resolution` is the step in which the values are read, the smallest spread that is believed (see `mean_interval`).
+    """
+    return _mean([values[seed] - base[seed] for seed in sorted(values.keys() & base.keys())], resolution)
 
 
 def paired_ratio(values: Mapping[int, float], base: Mapping[int, float]) -> Interval | None:
@@ -20,5 +23,5 @@ def paired_ratio(values: Mapping[int, float], base: Mapping[int, float]) -> Inte
     return None if logs is None else logs.mapped(math.exp)
 
 
-def _mean(values: list[float]) -> Interval | None:
-    return mean_interval(values) if values else None
+def _mean(values: list[float], resolution: float = 0.0) -> Interval | None:
+    return mean_interval(values, resolution) if values else None

@@ -27,7 +27,7 @@ def make_row(evidence: Evidence, setting: Setting) -> dict[str, Any]:
     results = [run.result for run in runs if run.result]
     counts = evidence.status_counts(setting)
     updates = planned_updates(evidence.config, *setting, evidence.dataset["train"])
-    step = _median(result.step_seconds for result in results)
+    step = _geometric([result.step_seconds for result in results])
     times = evidence.times_to_target(setting, evidence.target) if evidence.target is not None else None
     ratio = paired_ratio(evidence.train_seconds(setting), evidence.train_seconds(evidence.smallest))
     top1 = [run.last.top1 for run in runs]
@@ -38,8 +38,8 @@ def make_row(evidence: Evidence, setting: Setting) -> dict[str, Any]:
         "n": len(runs),
         "lr": evidence.lr(setting),
         "updates": updates,
-        "images_per_second": setting.batch_size / step if step else None,
-        "step_ms": 1e3 * step if step else None,
+        "images_per_second": setting.batch_size / step.estimate if step else None,
+        "step_ms": 1e3 * step.estimate if step else None,
         "update_share": update_share(evidence, setting),
         "train_seconds": _mean(result.train_seconds for result in results),
         "wall_seconds": _mean(result.wall_seconds for result in results),
@@ -52,9 +52,9 @@ def make_row(evidence: Evidence, setting: Setting) -> dict[str, Any]:
         "peak_memory_bytes": max((result.peak_memory_bytes for result in results), default=None),
         "energy_joules": _mean(result.energy_joules for result in results if result.energy_joules is not None),
         "images": updates * setting.batch_size,
-        "step_ms_interval": _bounds(_geometric([1e3 * result.step_seconds for result in results])),
+        "step_ms_interval": _bounds(step.mapped(lambda seconds: 1e3 * seconds) if step else None),
         "time_ratio_interval": _bounds(ratio),
-        "top1_interval": _bounds(mean_interval(top1) if top1 else None),
+        "top1_interval": _bounds(mean_interval(top1, evidence.resolution) if top1 else None),
         "balanced_top1_mean": _mean(run.last.balanced_top1 for run in runs),
         "input_wait_share": input_wait_share(evidence, setting),
         "under_trained": evidence.under_trained(setting),

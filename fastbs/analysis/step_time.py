@@ -70,17 +70,13 @@ class StepTimeFit:
         return Interval(max(0.0, saving.low), saving.estimate, saving.high, saving.n) if saving.bounded else saving
 
 
-def fit_step_time(batch_sizes: Sequence[int], seconds: Sequence[float]) -> StepTimeFit:
-    """Fit step times by least squares on their logarithms, so that small and large batches count alike.
-
-    Needs at least three batch sizes that span a factor of eight, otherwise ValueError. alpha and beta are not negative.
-    The floor is kept only if it lowers the residual sum by more than one free parameter would by chance.
-    """
-    return fit_step_times_by_process(batch_sizes, [seconds])
-
-
 def fit_step_times_by_process(batch_sizes: Sequence[int], seconds: Sequence[Sequence[float]]) -> StepTimeFit:
-    """As `fit_step_time`, of the geometric mean over processes: seconds[process][size]."""
+    """Fit seconds[process][size] by least squares on logarithms, so that small and large batches count alike.
+
+    The curve is that of the geometric mean over processes; each process alone gives the spread. Needs at least three
+    batch sizes that span a factor of eight, otherwise ValueError. alpha and beta are not negative. The floor is kept
+    only if it lowers the residual sum by more than one free parameter would by chance.
+    """
     sizes = np.asarray(batch_sizes, dtype=float)
     if len(sizes) < 3 or sizes.max() < 8 * sizes.min():
         raise ValueError("needs at least three batch sizes that span a factor of eight")

@@ -12,15 +12,20 @@ import numpy as np
 from fastbs.analysis.interval import Interval
 
 
-def mean_interval(values: Iterable[float]) -> Interval:
-    """The mean of independent values with its 95 % t interval; ValueError when there are none."""
+def mean_interval(values: Iterable[float], resolution: float = 0.0) -> Interval:
+    """The mean of independent values with its 95 % t interval; ValueError when there are none.
+
+    `resolution` is the smallest standard deviation that is believed, in the unit of the values: values read on a scale
+    that coarse may be equal by luck, which must not look like certainty.
+    """
     sample = np.asarray(list(values), dtype=float)
     if sample.size == 0:
         raise ValueError("no values, so no mean")
     mean = float(sample.mean())
     if sample.size == 1:
         return Interval(-math.inf, mean, math.inf, 1)
-    half = t_quantile(0.975, sample.size - 1) * float(sample.std(ddof=1)) / math.sqrt(sample.size)
+    deviation = max(float(sample.std(ddof=1)), resolution)
+    half = t_quantile(0.975, sample.size - 1) * deviation / math.sqrt(sample.size)
     return Interval(mean - half, mean, mean + half, sample.size)
 
 

@@ -18,6 +18,7 @@ class Trend:
     slopes: tuple[float, ...]
     batch_sizes: tuple[int, ...]
     seeds: tuple[int, ...]
+    resolution: float  # of a slope: the smallest spread over seeds that is believed
 
     @property
     def points_per_doubling(self) -> Interval:
@@ -25,15 +26,16 @@ class Trend:
 
         It covers what would differ with other seeds, not with other validation images (`proportion.sampling_error`).
         """
-        return mean_interval(self.slopes)
+        return mean_interval(self.slopes, self.resolution)
 
 
-def fit_trend(top1: Mapping[int, Mapping[int, float]]) -> Trend:
+def fit_trend(top1: Mapping[int, Mapping[int, float]], resolution: float) -> Trend:
     """Least-squares slope of each seed alone, from top1[batch_size][seed] of the runs that are ok.
 
     A size without any ok run is left out. A seed counts only when it has all other sizes, so that what it does to all
     of them cannot enter the slope; a seed that lacks one (diverged, not run yet) is left out at every size. ValueError
-    says why when fewer than two sizes or no seed remain.
+    says why when fewer than two sizes or no seed remain. `resolution` is that of a difference of two top1 (one
+    validation image); a slope over more or wider sizes resolves as much more.
     """
     sizes = sorted(size for size, values in top1.items() if values)
     if len(sizes) < 2:
@@ -45,4 +47,5 @@ def fit_trend(top1: Mapping[int, Mapping[int, float]]) -> Trend:
     values = np.array([[top1[size][seed] for size in sizes] for seed in seeds])
     change = values - values[:, :1]  # from the smallest size: equal accuracies have a slope of exactly 0
     slopes = change @ doublings / (doublings @ doublings)
-    return Trend(tuple(map(float, slopes)), tuple(sizes), tuple(seeds))
+    resolved = resolution / float(np.sqrt(2 * doublings @ doublings))
+    return Trend(tuple(map(float, slopes)), tuple(sizes), tuple(seeds), resolved)

@@ -5,8 +5,8 @@ from fastbs.analysis.evidence import Setting
 from fastbs.analysis.interval import Interval
 
 
-def option(difference, time=(0.4, 0.5, 0.6), size=8):
-    return Option(Setting("main", size), Interval(*time, 3), Interval(*difference, 3))
+def option(difference, time=(0.4, 0.5, 0.6), size=8, margin=0.02):
+    return Option(Setting("main", size), Interval(*time, 3), Interval(*difference, 3), margin)
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,8 @@ def option(difference, time=(0.4, 0.5, 0.6), size=8):
     [
         ((-0.002, 0.001, 0.004), True, False),
         ((0.01, 0.02, 0.03), True, False),
-        ((-0.03, -0.005, 0.02), True, False),  # not proven, and small on the mean
+        ((-0.019, -0.005, 0.009), True, False),  # not proven, small on the mean, and more than the margin is excluded
+        ((-0.03, -0.005, 0.02), False, False),  # not proven, but as wide as that: cannot tell
         ((-0.009, -0.006, -0.003), True, False),  # proven, and a trifle
         ((-0.10, -0.03, 0.04), False, False),  # not proven, and large on the mean: cannot tell
         ((-0.02, -0.008, -0.001), False, True),

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from fastbs.analysis.step_time import (
     b_half_from_saving,
-    fit_step_time,
     fit_step_times_by_process,
     fixed_share_from_saving,
 )
@@ -15,6 +14,10 @@ from fastbs.analysis.step_time import (
 SIZES = [1, 2, 4, 8, 32]
 DOUBLINGS = [1, 2, 4, 8, 16, 32, 64, 128]
 positive = st.floats(1e-6, 1e-1)
+
+
+def fit_step_time(sizes, seconds):
+    return fit_step_times_by_process(sizes, [seconds])
 
 
 @given(alpha=positive, beta=positive)

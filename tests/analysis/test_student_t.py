@@ -38,6 +38,11 @@ def test_one_value_bounds_nothing_and_no_value_has_no_mean():
         mean_interval([])
 
 
+def test_equal_values_are_known_no_better_than_their_resolution():
+    assert mean_interval([0.5, 0.5], 0.01).high - 0.5 == pytest.approx(stats.t.ppf(0.975, 1) * 0.01 / math.sqrt(2))
+    assert mean_interval([0.4, 0.6], 0.01) == mean_interval([0.4, 0.6])
+
+
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_the_interval_covers_the_true_mean_in_95_percent_of_trials(n):
     rng = np.random.default_rng(n)

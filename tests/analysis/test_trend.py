@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastbs.analysis.paired import paired_difference
 from fastbs.analysis.trend import fit_trend
 
 SIZES = (1, 2, 4, 8, 32)
@@ -13,13 +14,13 @@ def truth(size):
     return 0.9 + SLOPE * np.log2(size)
 
 
-def coverage(rng, seeds, sizes, draw, trials=1000):
+def coverage(rng, seeds, sizes, draw, resolution=0.0, trials=1000):
     """Part of `trials` in which the interval holds SLOPE; draw(expected) is one noisy top1."""
     covered = 0
     for _ in range(trials):
         offsets = 0.02 * rng.standard_normal(seeds)
         top1 = {size: {s: draw(truth(size) + offsets[s]) for s in range(seeds)} for size in sizes}
-        slope = fit_trend(top1).points_per_doubling
+        slope = fit_trend(top1, resolution).points_per_doubling
         covered += slope.low <= SLOPE <= slope.high
     return covered / trials
 
@@ -33,7 +34,7 @@ def test_the_interval_covers_the_true_slope_in_95_percent_of_trials(seeds):
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_it_does_so_too_for_counts_of_449_validation_images(seeds):
     rng = np.random.default_rng(10 + seeds)
-    assert 0.93 <= coverage(rng, seeds, (1, 2, 4, 8), lambda p: rng.binomial(449, min(p, 1)) / 449) <= 0.97
+    assert 0.93 <= coverage(rng, seeds, (1, 2, 4, 8), lambda p: rng.binomial(449, min(p, 1)) / 449, 1 / 449) <= 0.97
 
 
 def test_losing_runs_neither_biases_nor_narrows():
@@ -41,7 +42,7 @@ def test_losing_runs_neither_biases_nor_narrows():
     top1 = {size: {seed: truth(size) + 0.001 * seed for seed in range(4)} for size in SIZES}
     for size in SIZES[:-1]:
         top1[size][9] = truth(size) - 0.4
-    trend = fit_trend(top1)
+    trend = fit_trend(top1, 0.0)
     assert trend.seeds == (0, 1, 2, 3)
     assert trend.points_per_doubling.estimate == pytest.approx(SLOPE)
 
@@ -53,7 +54,7 @@ def test_the_interval_covers_the_true_slope_although_runs_are_missing():
         offsets = 0.05 * rng.standard_normal(5)
         top1 = {size: {s: truth(size) + offsets[s] + 0.01 * rng.standard_normal() for s in range(5)} for size in SIZES}
         del top1[8][rng.integers(5)]
-        slope = fit_trend(top1).points_per_doubling
+        slope = fit_trend(top1, 0.0).points_per_doubling
         covered += slope.low <= SLOPE <= slope.high
     assert 0.93 <= covered / 1000 <= 0.97
 
@@ -61,17 +62,26 @@ def test_the_interval_covers_the_true_slope_although_runs_are_missing():
 @given(st.floats(-0.2, 0.2), st.lists(st.floats(-0.3, 0.3), min_size=2, max_size=6))
 def test_seed_offsets_common_to_all_sizes_do_not_count(slope, offsets):
     top1 = {size: {s: 0.5 + slope * np.log2(size) + o for s, o in enumerate(offsets)} for size in SIZES}
-    assert fit_trend(top1).points_per_doubling.bounds() == pytest.approx([slope, slope], abs=1e-9)
+    assert fit_trend(top1, 0.0).points_per_doubling.bounds() == pytest.approx([slope, slope], abs=1e-9)
 
 
 def test_a_size_without_any_run_is_left_out():
     top1 = {size: {s: truth(size) for s in range(3)} for size in SIZES} | {8: {}}
-    assert fit_trend(top1).batch_sizes == (1, 2, 4, 32)
+    assert fit_trend(top1, 0.0).batch_sizes == (1, 2, 4, 32)
 
 
 def test_one_seed_gives_a_slope_without_an_interval():
-    slope = fit_trend({1: {0: 0.9}, 2: {0: 0.8}}).points_per_doubling
+    slope = fit_trend({1: {0: 0.9}, 2: {0: 0.8}}, 0.0).points_per_doubling
     assert slope.estimate == pytest.approx(-0.1) and slope.bounds() is None
+
+
+def test_equal_slopes_are_known_no_better_than_one_image_resolves():
+    """Two sizes a doubling apart: the slope is a difference of two top1, and so is its resolution."""
+    top1 = {1: {0: 0.9, 1: 0.8}, 2: {0: 0.9, 1: 0.8}}
+    slope = fit_trend(top1, 1 / 449).points_per_doubling
+    assert slope.high == pytest.approx(paired_difference(top1[2], top1[1], 1 / 449).high) and slope.high > 0.01
+    wide = fit_trend({1: top1[1], 16: top1[2]}, 1 / 449).points_per_doubling
+    assert wide.high == pytest.approx(slope.high / 4)
 
 
 @pytest.mark.parametrize(
@@ -84,4 +94,4 @@ def test_one_seed_gives_a_slope_without_an_interval():
 )
 def test_where_there_is_no_trend_it_says_why(top1, reason):
     with pytest.raises(ValueError, match=reason):
-        fit_trend(top1)
+        fit_trend(top1, 0.0)
