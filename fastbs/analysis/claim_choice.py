@@ -74,7 +74,7 @@ def _end(evidence: Evidence, found: list[Option], best: Option | None, verdict: 
     told += f" from it in {percent_interval(closest.time)} of the time."
     if verdict == "true":
         return f"Nothing faster than {smallest} is as accurate; the closest, {told}"
-    return f"Nothing faster than {smallest} is shown to be as accurate or less; the closest, {told}"
+    return f"Whether anything faster than {smallest} is as accurate is open; the closest, {told}"
 
 
 def name(evidence: Evidence, setting: Setting) -> str:
