@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-CLEAR_REFS = Path("/proc/self/clear_refs")
-
 
 def peak_memory_bytes(device: Any) -> int:
     """The most that was held at once: on a GPU by torch's allocator, on a CPU by the whole process (resident set).
@@ -24,20 +22,6 @@ def peak_memory_bytes(device: Any) -> int:
         return kilobytes * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # bytes there, kB elsewhere
-
-
-def reset_peak(device: Any) -> bool:
-    """Let the peak start anew from what is held now; False where the kernel does not let a process do so."""
-    if _is_cuda(device):
-        import torch
-
-        torch.cuda.reset_peak_memory_stats(device)
-        return True
-    try:
-        CLEAR_REFS.write_text("5")  # proc(5): resets the peak resident set
-    except OSError:
-        return False
-    return True
 
 
 def minor_faults() -> int:

@@ -15,11 +15,14 @@ def summarize_folder(folder: SweepFolder) -> dict[str, Any]:
     if not folder.document.exists():
         raise BadInput(f"{folder.path}: holds no sweep of fastbs")
     plan = read_json(folder.document, "sweep-plan")
-    summary = summarize(
-        config=plan["resolved"],
-        dataset=plan["dataset"],
-        machine=plan["machine"],
-        runs=list(folder.records()),
-        planned=[(run["arm"], run["config"]["batch_size"], run["config"]["seed"]) for run in plan["runs"]],
-    )
-    return summary | {"norm": plan["norm"], "parameters": plan["parameters"]}
+    try:
+        summary = summarize(
+            config=plan["resolved"],
+            dataset=plan["dataset"],
+            machine=plan["machine"],
+            runs=list(folder.records()),
+            planned=[(run["arm"], run["config"]["batch_size"], run["config"]["seed"]) for run in plan["runs"]],
+        )
+        return summary | {"norm": plan["norm"], "parameters": plan["parameters"]}
+    except KeyError as error:
+        raise BadInput(f"{folder.document}: damaged, {error} is missing; start anew with another --out") from error

@@ -190,3 +190,14 @@ def test_a_record_that_was_written_is_kept_when_its_process_dies_after_it(photos
     outcome = execute(folder.run(run["id"]), planned, folder.dataset, {})
     assert (outcome.status, outcome.value) == ("ok", "ok")
     assert folder.run(run["id"]).document.read_bytes() == before
+
+
+@pytest.mark.parametrize("key", ["resolved", "runs", "norm", "machine"])
+def test_a_damaged_plan_is_named(swept, tmp_path, key):
+    out = tmp_path / "out"
+    out.mkdir()
+    plan = json.loads((swept[0] / "sweep.json").read_text())
+    del plan[key]
+    (out / "sweep.json").write_text(json.dumps(plan))
+    done = fastbs("show", out)
+    assert done.returncode == 2 and f"sweep.json: damaged, '{key}' is missing" in done.stderr
