@@ -34,6 +34,10 @@ def resolve(config: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
     side = min(images.height, images.width)
     usual = OWN_SIZE.get(run.model, LARGE_IMAGE)
     image_size = run.image_size or (side if side <= SMALL_IMAGE and usual <= LARGE_IMAGE else usual)
+    if run.step == "compile" and device.type == "cpu" and " " in torch.__file__:
+        raise BadInput(
+            f"step: torch's compiler for CPUs fails where torch lies at a path with a space ({torch.__file__})"
+        )
     precision = run.precision or default_precision(device)
     set_up(precision, device)
     cores = available_cores()
