@@ -68,12 +68,20 @@ def write_json(path: Path, document: Any) -> None:
 
 def read_json(path: Path, kind: str) -> dict[str, Any]:
     """A document of this kind; BadInput when it is unreadable, foreign, or of a newer schema than this version's."""
+    document = read_plain_json(path)
+    if document.get("kind") != kind:
+        raise BadInput(f"{path}: not a fastbs {kind} record")
+    if not isinstance(document.get("schema"), int) or document["schema"] > SCHEMA:
+        raise BadInput(f"{path}: schema {document.get('schema')} is newer than {SCHEMA}; update fastbs to read it")
+    return document
+
+
+def read_plain_json(path: Path) -> dict[str, Any]:
+    """A JSON object of anybody's; BadInput when it is unreadable or something else."""
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: not a readable JSON file ({error})") from error
-    if not isinstance(document, dict) or document.get("kind") != kind:
-        raise BadInput(f"{path}: not a fastbs {kind} record")
-    if not isinstance(document.get("schema"), int) or document["schema"] > SCHEMA:
-        raise BadInput(f"{path}: schema {document.get('schema')} is newer than {SCHEMA}; update fastbs to read it")
+    if not isinstance(document, dict):
+        raise BadInput(f"{path}: not a JSON object")
     return document

@@ -7,16 +7,14 @@ import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from fastbs import models
 from fastbs.analysis.budget import evaluation_every, total_updates
 from fastbs.config import RunConfig
-from fastbs.data.batch import Batch, Loader
+from fastbs.data.batch import Batch
 from fastbs.data.dataset import Dataset
-from fastbs.data.loaders import make_loader
 from fastbs.errors import BadInput
 from fastbs.measurement.energy import EnergyMeter
 from fastbs.measurement.identity import other_machine
@@ -25,14 +23,13 @@ from fastbs.measurement.memory import peak_memory_bytes
 from fastbs.results.files import read_json, remove_leftovers
 from fastbs.results.record import Evaluation, Result, Status
 from fastbs.results.run_folder import RunFolder
-from fastbs.training import checkpoint, precision
+from fastbs.training import checkpoint
 from fastbs.training.clock import BlockTimer, RunClock
 from fastbs.training.evaluate import evaluate
 from fastbs.training.optimizers import lr_at
 from fastbs.training.progress import Progress
-from fastbs.training.step import Step
+from fastbs.training.set_up import make_run_loader, make_step, prepare_process
 from fastbs.training.tensorboard import Curves
-from fastbs.worker import Unsupported
 
 FINITE_EVERY = 64  # updates between looks at the loss: a fixed number, so that a diverged run ends at the same update
 
@@ -67,10 +64,7 @@ class Training:
 
     def __init__(self, run: RunConfig, images: Dataset, records: RunFolder) -> None:
         self.run, self.images, self.records = run, images, records
-        self.device = torch.device(run.device or "cpu")
-        torch.set_num_threads(run.threads or 1)
-        precision.set_up(run.precision or "fp32", self.device)
-        torch.manual_seed(run.seed)
+        self.device = prepare_process(run)
         self.clock = RunClock()
         self.energy = EnergyMeter(self.device)
         self.energy_joules = 0.0
@@ -78,57 +72,14 @@ class Training:
         self.updates = 0
         self.evaluations: list[Evaluation] = []
         self.saved_at = time.monotonic()
-        self.step = Step(self._model(), run, self.device)
-        self.train_loader = self._loader("train", run.batch_size)
-        self.validation_loader = self._loader("validation", run.eval_batch_size)
-        self._warm_up()
+        self.step = make_step(run, len(images.classes), self.device)
+        self.train_loader = make_run_loader(run, images, "train", self.device)
+        self.validation_loader = make_run_loader(run, images, "validation", self.device)
         if records.checkpoint.exists():
             self._load()
         self.train_loader.prepare()
         self.validation_loader.prepare()
         records.rewrite_metrics(self.evaluations)
-
-    def _model(self) -> torch.nn.Module:
-        run = self.run
-        model = models.build(
-            run.model,
-            classes=len(self.images.classes),
-            image_size=run.image_size or 0,
-            norm=run.norm,
-            pretrained=run.pretrained,
-            init=run.init,
-        )
-        channels_last: torch.nn.Module = model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return channels_last.train()
-
-    def _loader(self, split: Literal["train", "validation"], batch_size: int) -> Loader:
-        run = self.run
-        return make_loader(
-            run.loader,
-            self.images,
-            split,
-            batch_size=batch_size,
-            image_size=run.image_size or 0,
-            augment=run.augment or "none",
-            dtype=precision.batch_dtype(run.precision or "fp32"),
-            device=self.device,
-            seed=run.seed,
-            threads=run.loader_threads or 1,
-        )
-
-    def _warm_up(self) -> None:
-        """One step that leaves no trace, so that compilation and algorithm choice are start-up and not training."""
-        run, side = self.run, self.run.image_size or 0
-        shape = (run.batch_size, 3, side, side)
-        images = torch.zeros(shape, device=self.device, dtype=precision.batch_dtype(run.precision or "fp32"))
-        labels = torch.zeros(run.batch_size, device=self.device, dtype=torch.int64)
-        try:
-            self.step.warm_up(Batch(images.to(memory_format=torch.channels_last), labels))
-        except ValueError as error:
-            reason = models.unsupported_reason(error)
-            if reason is None:
-                raise
-            raise Unsupported(reason) from error
 
     def go(self) -> tuple[Status, str | None]:
         run, total = self.run, total_updates(self.run, len(self.images.train))

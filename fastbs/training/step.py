@@ -31,7 +31,7 @@ class Step:
         self.update_seconds: list[float] = []
         self._config = config
         self._device = device
-        self._loss = torch.compile(self._forward) if config.step == "compile" else self._forward
+        self._loss = torch.compile(self._net_and_loss) if config.step == "compile" else self._net_and_loss
         self._loss_sum = torch.zeros((), device=device)
         self._hits = torch.zeros((), device=device, dtype=torch.int64)
         self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
@@ -39,7 +39,7 @@ class Step:
         self._calls = 0
         self.optimizer.register_step_pre_hook(self._count_skipped)
 
-    def _forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _net_and_loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with autocast(self._config.precision or "fp32", self._device):
             logits = self.model(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self._config.label_smoothing)
@@ -50,31 +50,42 @@ class Step:
             group["lr"] = lr
 
     def __call__(self, batch: Batch) -> Tensor:
-        loss, logits = self._loss(batch.images, batch.labels)
-        self.scaler.scale(loss).backward()
+        loss, logits = self.forward(batch)
+        self.backward(loss)
         self._timed_update()
+        return self.finish(batch, loss, logits)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The loss, a scalar, and the logits (B, classes), detached. The four parts are public to be timed apart."""
+        return self._loss(batch.images, batch.labels)
+
+    def backward(self, loss: Tensor) -> None:
+        self.scaler.scale(loss).backward()
+
+    def update(self) -> None:
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def finish(self, batch: Batch, loss: Tensor, logits: Tensor) -> Tensor:
+        """Drop the gradients and add this batch to the sums; returns the loss."""
         self.optimizer.zero_grad()
         loss = loss.detach()
         self._loss_sum += loss
         self._hits += (logits.argmax(1) == batch.labels).sum()
         return loss
 
-    def _update(self) -> None:
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-
     def _timed_update(self) -> None:
         self._calls += 1
         if self._calls % TIMED_EVERY != TIMED_EVERY // 2:
-            self._update()
+            self.update()
         elif self._device.type == "cpu":
             start = time.perf_counter()
-            self._update()
+            self.update()
             self.update_seconds.append(time.perf_counter() - start)
         else:
             start_event, end_event = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
             start_event.record()
-            self._update()
+            self.update()
             end_event.record()
             self._events.append((start_event, end_event))
 

@@ -24,7 +24,7 @@ def call(
     arguments: Mapping[str, Any],
     *,
     threads: int | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     timeout: float | None = None,
     lock: Path | None = None,
     log: Path | None = None,

@@ -16,10 +16,13 @@ ALLOCATOR = {
 PACKAGE_PARENT = str(Path(__file__).resolve().parents[2])
 
 
-def environment(threads: int | None, extra: Mapping[str, str] | None) -> dict[str, str]:
-    """The caller's environment with our allocator setting, a fixed thread count and our own code first on the path."""
+def environment(threads: int | None, extra: Mapping[str, str | None] | None) -> dict[str, str]:
+    """The caller's environment with our allocator setting, a fixed thread count and our own code first on the path.
+
+    `extra` comes last; a variable that is None there is taken away.
+    """
     path = os.pathsep.join(filter(None, [PACKAGE_PARENT, os.environ.get("PYTHONPATH")]))
-    env = dict(os.environ) | ALLOCATOR | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    env: dict[str, str | None] = dict(os.environ) | ALLOCATOR | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
     if threads is not None:
         env |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    return env | dict(extra or {})
+    return {name: value for name, value in (env | dict(extra or {})).items() if value is not None}
