@@ -20,9 +20,14 @@ lint: .venv/installed
 	.venv/bin/python -c "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())"
 
 # All that needs a card, from the source tree with the interpreter's own packages: installs nothing.
-# DATA is the folder that holds scenes.tar and its like.
+# DATA is the folder that holds scenes.tar and its like; OUT takes a JSON file per bench.
+OUT ?= runs/gpu
+BENCH = PYTHONPATH=. "$(PYTHON)" -m fastbs bench
 gpu:
 	PYTHONPATH=. $(if $(DATA),FASTBS_SHARED_DATA="$(DATA)") "$(PYTHON)" -m pytest -rs -m gpu tests
+	$(BENCH) throughput --device cuda --model small,resnet50 --batch-sizes 1,8,32,128 --json "$(OUT)/throughput.json"
+	$(BENCH) update --device cuda --batch-sizes 1,8,32,128 --processes 2 --json "$(OUT)/update.json"
+	$(BENCH) inference --device cuda --model resnet50 --batch-sizes 1,8,32,128 --processes 2 --json "$(OUT)/inference.json"
 
 # What make has made; other results under runs/ stay.
 clean:

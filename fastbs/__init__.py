@@ -1,6 +1,7 @@
 """fastbs: which batch size? Measured, explained, compared.
 
-The verbs load what they need when they are first used: `fastbs.sweep(config, out)`, `fastbs.train(config, out)`.
+The verbs load what they need when they are first used: `fastbs.sweep(config, out)`, `fastbs.train(config, out)`,
+`fastbs.measure_step(make_step, batch_sizes)`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import importlib
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-_VERBS = {"sweep": "fastbs.sweeps.sweep", "train": "fastbs.sweeps.single"}
+_VERBS = {"sweep": "fastbs.sweeps.sweep", "train": "fastbs.sweeps.single", "measure_step": "fastbs.bench.measure_step"}
 
 __all__ = ["__version__", *_VERBS]
 

@@ -1,8 +1,9 @@
-"""The step-time curve of a whole sweep."""
+"""The step-time curve through what was measured, of a sweep or a bench."""
 
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from typing import Any
 
 from fastbs.analysis.evidence import Evidence
@@ -10,15 +11,19 @@ from fastbs.analysis.step_time import StepTimeFit, fit_step_times_by_process
 
 
 def fit_sweep(evidence: Evidence) -> StepTimeFit | str:
-    """The curve through the step times of all main runs that are ok, or the sentence that says why there is none.
-
-    Seeds that have every size are the processes that the intervals come from; without one, the geometric mean of what
-    each size has is fitted, and there are no intervals.
-    """
+    """The curve through the step times of all main runs that are ok, or the sentence that says why there is none."""
     steps = {s.batch_size: evidence.measured(s, lambda result: result.step_seconds) for s in evidence.sizes}
-    steps = {size: by_seed for size, by_seed in steps.items() if by_seed}
+    return fit_steps({size: by_seed for size, by_seed in steps.items() if by_seed}, nothing="no run is ok")
+
+
+def fit_steps(steps: Mapping[int, Mapping[int, float]], nothing: str) -> StepTimeFit | str:
+    """The curve through steps[batch size, rising][seed or round], seconds, or the sentence that says why there is none.
+
+    Those that have every size are the processes that the intervals come from; without one, the geometric mean of what
+    each size has is fitted, and there are no intervals. `nothing` is the sentence for no step at all.
+    """
     if not steps:
-        return "no run is ok"
+        return nothing
     complete = sorted(set.intersection(*(set(by_seed) for by_seed in steps.values())))
     seconds = [[by_seed[seed] for by_seed in steps.values()] for seed in complete]
     try:
@@ -33,9 +38,10 @@ def fit_sweep(evidence: Evidence) -> StepTimeFit | str:
 
 
 def fit_document(fit: StepTimeFit | str) -> dict[str, Any]:
-    """`fit` in summary.json: milliseconds, images, fractions; intervals are [low, high] over processes or null.
+    """`fit` in summary.json and in bench files: milliseconds, images, fractions; intervals [low, high] over processes.
 
-    Without a fit every value is null and "reason" says why; with one, "reason" is null.
+    An interval is null where nothing bounds it. Without a fit every value is null and "reason" says why; with one,
+    "reason" is null.
     """
     found = fit if isinstance(fit, StepTimeFit) else None
     return {

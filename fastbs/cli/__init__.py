@@ -17,6 +17,7 @@ VERBS = {
     "data": "make or check folders of images",
     "train": "one run, resumable",
     "sweep": "batch sizes x seeds with controls: the table and the claims",
+    "bench": "what each batch size costs: throughput, update, data, inference, accuracy",
     "show": "the table of finished or running records again",
 }
 BUG = 70

@@ -10,11 +10,11 @@ from typing import Any
 
 from tabulate import tabulate
 
+from fastbs.rendering.lines import WIDTH, one_line
 from fastbs.rendering.next_sweep import next_sweep
 from fastbs.rendering.numbers import NOTHING, count, fraction, percent, significant, size, with_spread
+from fastbs.rendering.processor import processor
 from fastbs.results.files import dump_json
-
-WIDTH = 120
 
 
 def render_summary(summary: dict[str, Any], style: str) -> str:
@@ -45,20 +45,8 @@ def _headline(summary: dict[str, Any]) -> list[str]:
     threads = f"), {_or_nothing(run['threads'])} thread{'' if run['threads'] == 1 else 's'}"
     return [
         _within("", data["name"], f"{images} · {run['model']}, norm {summary['norm']}"),
-        _within(settings, _processor(summary), threads),
+        _within(settings, processor(summary["machine"], run["device"]), threads),
     ]
-
-
-def _processor(summary: dict[str, Any]) -> str:
-    """The name of what computed, "-" where the record does not tell."""
-    cuda = summary["config"]["run"]["device"] == "cuda"
-    found: Any = summary["machine"]
-    try:
-        for key in ("gpu", "devices", 0, "name") if cuda else ("cpu", "model"):
-            found = found[key]
-    except (KeyError, IndexError, TypeError):
-        return NOTHING
-    return str(_or_nothing(found))
 
 
 def _or_nothing(value: Any) -> Any:
@@ -68,15 +56,11 @@ def _or_nothing(value: Any) -> Any:
 def _within(before: str, name: str, after: str) -> str:
     """One line of at most WIDTH characters, taken from the name first."""
     room = max(8, WIDTH - len(before) - len(after))
-    return _cut(before + _cut(_one_line(name), room) + _one_line(after), WIDTH)
+    return _cut(before + _cut(one_line(name), room) + one_line(after), WIDTH)
 
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def _table(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -130,7 +114,7 @@ def _below(summary: dict[str, Any], bullet: str) -> list[str]:
     reasons += [(f"control {_where(row)}", row["reason"]) for row in summary["controls"]]
     for where, reason in reasons:
         if reason:
-            text = f"{where}: {_one_line(reason)}"
+            text = f"{where}: {one_line(reason)}"
             lines += textwrap.wrap(text, WIDTH, initial_indent=bullet, subsequent_indent="   ")
     if summary["findings"]:
         lines.append("Claims of the post")

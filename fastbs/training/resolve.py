@@ -14,6 +14,7 @@ from fastbs.errors import BadInput
 from fastbs.measurement.machine import machine
 from fastbs.measurement.threads import available_cores
 from fastbs.models.normalisation import norm_of
+from fastbs.training.compiler import why_no_compiler
 from fastbs.training.precision import batch_dtype, default_precision, set_up
 
 SMALL_IMAGE = 64  # up to this side images are trained on as they are
@@ -34,10 +35,8 @@ def resolve(config: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
     side = min(images.height, images.width)
     usual = OWN_SIZE.get(run.model, LARGE_IMAGE)
     image_size = run.image_size or (side if side <= SMALL_IMAGE and usual <= LARGE_IMAGE else usual)
-    if run.step == "compile" and device.type == "cpu" and " " in torch.__file__:
-        raise BadInput(
-            f"step: torch's compiler for CPUs fails where torch lies at a path with a space ({torch.__file__})"
-        )
+    if run.step == "compile" and (reason := why_no_compiler(device)):
+        raise BadInput(f"step: {reason}")
     precision = run.precision or default_precision(device)
     set_up(precision, device)
     cores = available_cores()

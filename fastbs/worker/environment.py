@@ -22,7 +22,7 @@ def environment(threads: int | None, extra: Mapping[str, str | None] | None) -> 
     `extra` comes last; a variable that is None there is taken away.
     """
     path = os.pathsep.join(filter(None, [PACKAGE_PARENT, os.environ.get("PYTHONPATH")]))
-    env: dict[str, str | None] = dict(os.environ) | ALLOCATOR | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    env: dict[str, str | None] = {**os.environ, **ALLOCATOR, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
     if threads is not None:
         env |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     return {name: value for name, value in (env | dict(extra or {})).items() if value is not None}

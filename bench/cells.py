@@ -1,0 +1,229 @@
+"""From a plan to its cells: what each row is, and which call in a fresh process measures it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from fastbs.bench.plan import BenchPlan
+from fastbs.bench.setting import Setting
+from fastbs.config import RunConfig
+from fastbs.worker.environment import ALLOCATOR
+
+SMALL_LR = 1e-6  # weights stay where they are: no step overflows, and none works on denormal numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One row to be: `identity` names it, `target` ("module:function") measures it in a process of its own."""
+
+    question: str
+    identity: dict[str, Any]
+    target: str
+    arguments: dict[str, Any]
+    threads: int
+    env: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """`question-value-value-...`, unique within a plan; what `-k` selects by."""
+        return "-".join([self.question, *(str(value).replace("-", "_") for value in self.identity.values())])
+
+    def in_round(self, number: int) -> Self:
+        """The same cell with the seed of that round: all rows of a round share it."""
+        arguments = dict(self.arguments)
+        if "seed" in arguments:
+            arguments["seed"] = number
+        if "config" in arguments:
+            arguments["config"] = arguments["config"] | {"seed": number}
+        return replace(self, arguments=arguments)
+
+
+def make_cells(plan: BenchPlan, setting: Setting) -> dict[str, list[Cell]]:
+    """The cells of each question; a cell that two questions need is measured once, for the first."""
+    known: set[str] = set()
+    cells: dict[str, list[Cell]] = {}
+    for question in plan.questions:
+        asked = [cell for cell in _CELLS[question](plan, setting) if cell.id not in known]
+        known |= {cell.id for cell in asked}
+        cells[question] = asked
+    return cells
+
+
+def _throughput(plan: BenchPlan, setting: Setting) -> list[Cell]:
+    loaders = plan.loaders or (("dali", "synthetic") if plan.data else ("synthetic",))
+    cells = []
+    for model, precision, loader, step, allocator, size in itertools.product(
+        plan.models, setting.precisions, loaders, plan.steps, plan.allocators, plan.batch_sizes
+    ):
+        run = setting.run(model, precision, loader).replace(batch_size=size, step=step, lr=SMALL_LR)
+        cells.append(
+            Cell(
+                question="throughput",
+                identity={
+                    "model": model,
+                    "precision": run.precision,
+                    "loader": loader,
+                    "input": "synthetic" if loader == "synthetic" else "real",
+                    "step": step,
+                    "allocator": allocator,
+                    "batch_size": size,
+                },
+                target="fastbs.bench.training_step:measure_training_step",
+                arguments={"config": run.to_json(), "dataset": setting.dataset_file(model, loader), **_blocks(plan)},
+                threads=setting.threads,
+                env=dict.fromkeys(ALLOCATOR) if allocator == "default" else {},
+            )
+        )
+    return cells
+
+
+def _update(plan: BenchPlan, setting: Setting) -> list[Cell]:
+    """Every implementation on every list of parameters, and the steps that the updates are a part of."""
+    from fastbs.bench.weight_update import PARAMETER_LISTS, UPDATE_IMPLEMENTATIONS
+
+    updates = [
+        Cell(
+            question="update",
+            identity={"model": model, "optimizer": plan.optimizer, "implementation": implementation},
+            target="fastbs.bench.weight_update:measure_update",
+            arguments={
+                "model": model,
+                "optimizer": plan.optimizer,
+                "implementation": implementation,
+                "device": setting.device,
+                "threads": setting.threads,
+                **_blocks(plan),
+            },
+            threads=setting.threads,
+        )
+        for model, implementation in itertools.product(PARAMETER_LISTS, UPDATE_IMPLEMENTATIONS)
+    ]
+    return updates + [cell for cell in _throughput(plan, setting) if cell.identity["input"] == "synthetic"]
+
+
+def _data(plan: BenchPlan, setting: Setting) -> list[Cell]:
+    run = setting.run(plan.models[0], setting.precisions[0], "dali")
+    return [
+        Cell(
+            question="data",
+            identity={
+                "loader": loader,
+                "input": "synthetic" if loader == "synthetic" else "real",
+                "image_size": run.image_size,
+                "batch_size": size,
+            },
+            target="fastbs.bench.data_loading:measure_loading",
+            arguments={
+                "dataset": setting.dataset_file(plan.models[0], "dali"),
+                "loader": loader,
+                "batch_size": size,
+                "image_size": run.image_size,
+                "augment": run.augment,
+                "precision": "fp32",
+                "device": setting.device,
+                "threads": run.loader_threads,
+                "seed": 0,
+                **_blocks(plan),
+            },
+            threads=setting.threads,
+        )
+        for loader, size in itertools.product(
+            ("dali", "resident", "torch-uint8", "torch-float32", "synthetic"), plan.batch_sizes
+        )
+    ]
+
+
+def _inference(plan: BenchPlan, setting: Setting) -> list[Cell]:
+    cells = []
+    for model, precision, step, size in itertools.product(
+        plan.models, setting.precisions, plan.steps, plan.batch_sizes
+    ):
+        run = setting.run(model, precision, "synthetic")
+        cells.append(
+            Cell(
+                question="inference",
+                identity={"model": model, "precision": run.precision, "step": step, "batch_size": size},
+                target="fastbs.bench.inference:measure_inference",
+                arguments={
+                    "model": model,
+                    "norm": run.norm,
+                    "classes": setting.classes(model),
+                    "image_size": run.image_size,
+                    "batch_size": size,
+                    "precision": run.precision,
+                    "step": step,
+                    "device": setting.device,
+                    "threads": setting.threads,
+                    **_blocks(plan),
+                },
+                threads=setting.threads,
+            )
+        )
+    return cells
+
+
+def _accuracy(plan: BenchPlan, setting: Setting) -> list[Cell]:
+    loaders = tuple(loader for loader in plan.loaders if loader != "synthetic") or ("dali",)
+    cells = []
+    for model, precision, loader, step, size in itertools.product(
+        plan.models, setting.precisions, loaders, plan.steps, plan.batch_sizes
+    ):
+        run: RunConfig = setting.run(model, precision, loader)
+        run = run.replace(batch_size=size, step=step, lr=plan.lr, epochs=plan.epochs, targets=(plan.target,))
+        cells.append(
+            Cell(
+                question="accuracy",
+                identity={
+                    "model": model,
+                    "precision": run.precision,
+                    "loader": loader,
+                    "step": step,
+                    "batch_size": size,
+                },
+                target="fastbs.bench.accuracy:measure_accuracy",
+                arguments={
+                    "config": run.to_json(),
+                    "dataset_file": setting.dataset_file(model, loader),
+                    "target": plan.target,
+                    "machine": setting.machine,
+                },
+                threads=setting.threads,
+            )
+        )
+    return cells
+
+
+def _own_step(plan: BenchPlan, setting: Setting) -> list[Cell]:
+    return [
+        Cell(
+            question="step",
+            identity={"name": plan.function, "batch_size": size},
+            target="fastbs.bench.own_step:measure_own_step",
+            arguments={
+                "function": plan.function,
+                "batch_size": size,
+                "device": setting.device,
+                "threads": setting.threads,
+                **_blocks(plan),
+            },
+            threads=setting.threads,
+        )
+        for size in plan.batch_sizes
+    ]
+
+
+def _blocks(plan: BenchPlan) -> dict[str, Any]:
+    return {"blocks": plan.blocks, "block_seconds": plan.block_seconds}
+
+
+_CELLS: dict[str, Callable[[BenchPlan, Setting], list[Cell]]] = {
+    "throughput": _throughput,
+    "data": _data,
+    "update": _update,
+    "inference": _inference,
+    "accuracy": _accuracy,
+    "step": _own_step,
+}

@@ -1,0 +1,39 @@
+"""Rows against their yardsticks: a loader against synthetic input, and against the DataLoader that users know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastbs.analysis.measured_cell import MeasuredCell, bounds, estimate
+
+INPUT_BOUND = 1.05  # synthetic input must be faster by more than this for a step to be called input-bound
+
+Find = Callable[[str, Mapping[str, Any]], MeasuredCell | None]  # question and identity -> the cell, if it is there
+
+
+def input_gap(cell: MeasuredCell, find: Find) -> dict[str, Any]:
+    """How many times faster the step of `cell` (question throughput) is with synthetic input, paired by round.
+
+    "input_bound": whether the whole 95 % interval lies above 1.05; null where there is none, as with one process.
+    """
+    base = find(cell.question, {**cell.identity, "loader": "synthetic", "input": "synthetic"})
+    gap = cell.time_ratio(base) if base is not None and base is not cell else None
+    return {
+        "input_gap": estimate(gap),
+        "input_gap_interval": bounds(gap),
+        "input_bound": gap.low > INPUT_BOUND if gap and gap.bounded else None,
+    }
+
+
+def loader_ratios(cell: MeasuredCell, find: Find) -> dict[str, Any]:
+    """How many times as many images per second as the DataLoader's, naive (float32) and fair (uint8).
+
+    Paired by round; null for the yardstick itself. Time to the first batch (seconds, median) stands apart.
+    """
+    row: dict[str, Any] = {"first_batch_seconds": cell.median(lambda sample: sample.get("first_batch_seconds"))}
+    for name, loader in (("naive", "torch-float32"), ("uint8", "torch-uint8")):
+        base = find(cell.question, {**cell.identity, "loader": loader, "input": "real"})
+        ratio = base.time_ratio(cell) if base is not None and base is not cell else None
+        row |= {f"ratio_to_{name}": estimate(ratio), f"ratio_to_{name}_interval": bounds(ratio)}
+    return row

@@ -1,0 +1,109 @@
+"""What stands below a bench table: the curve in words, and why rows are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fastbs.rendering.numbers import NOTHING, count, percent, significant
+
+
+def curve_sentences(curve: Mapping[str, Any], on_gpu: bool) -> list[str]:
+    """The fit with its form, the batch sizes that matter, the parts of the fixed time, the update's trend.
+
+    A floor is the host's only where a device could have been the faster one: `on_gpu`.
+    """
+    sentences = [_fit(curve, on_gpu), " · ".join(_sizes(curve))]
+    if curve["fixed"]:
+        sentences.append(_fixed(curve["fixed"]))
+    if curve["update_trend"]:
+        sentences.append(_trend(curve["update_trend"]))
+    return [sentence for sentence in sentences if sentence]
+
+
+def share_sentence(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the columns of shares are; nothing where there are none."""
+    if not any(row.get("curve") for row in rows):
+        return []
+    return ['"at B": share of a training step of batch B, synthetic input, with this update in place of its own']
+
+
+def phase_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the smallest and the largest step with measured phases are made of, and what that leaves unexplained."""
+    known = [row for row in rows if row["phases"]]
+    return [_phases(row) for row in (known if len(known) < 2 else (known[0], known[-1]))]
+
+
+def _phases(row: Mapping[str, Any]) -> str:
+    parts = [
+        f"{name.removesuffix('_ms')} {significant(value)}"
+        for name, value in row["phases"].items()
+        if value is not None and name != "unexplained_ms"
+    ]
+    left, step = row["phases"]["unexplained_ms"], row["step_ms"]
+    return (
+        f"phases at {row['batch_size']:,}: {' + '.join(parts)} ms, of {significant(step)} that the step takes alone; "
+        f"unexplained {significant(left)} ({percent(left / step)})"
+    )
+
+
+def reason_sentence(row: Mapping[str, Any]) -> str:
+    """Why a row is not ok."""
+    which = row["implementation"] if row["question"] == "update" else f"{row['batch_size']:,}"
+    return f"{which}: {row['status']}: {row['reason']}"
+
+
+def largest_sentence(found: Mapping[str, Any]) -> str:
+    """The largest batch that runs, of one model, precision and step."""
+    named = ", ".join(str(found[name]) for name in ("model", "precision", "step"))
+    return f"largest batch that runs, {named}: {count(found['batch_size'])} (bound: {found['bound']})"
+
+
+def _fit(curve: Mapping[str, Any], on_gpu: bool) -> str:
+    fit, what = curve["fit"], {"inference": "pass", "data": "batch"}.get(curve["question"], "step")
+    if fit["form"] is None:
+        return f"no fit of {what} time: {fit['reason']}"
+    form = "a line"
+    if fit["form"] == "floor":
+        cause = ": the host" if on_gpu and curve["question"] != "data" else ""
+        form = f"a line with a floor of {significant(fit['host_ms'])} ms{cause}"
+    return (
+        f"{what} = {_with_interval(fit['alpha_ms'], fit['alpha_ms_interval'])} ms fixed"
+        f" + {_with_interval(fit['beta_ms'], fit['beta_ms_interval'])} ms/image, {form}"
+        f" (worst residual {percent(fit['max_residual'])})"
+    )
+
+
+def _sizes(curve: Mapping[str, Any]) -> Iterator[str]:
+    fit = curve["fit"]
+    if fit["b_half"] is not None:
+        yield f"B_half {_with_interval(fit['b_half'], fit['b_half_interval'])}"
+    if fit["form"] == "floor":
+        yield f"knee at {significant(curve['knee'])}"
+    best, least = curve["best"], curve["within_5_percent"]
+    if best is not None:
+        smaller = f"{least:,} is the smallest" if least < best else "no smaller one is"
+        yield f"most images/s at {best:,}, {smaller} within 5 % of it"
+
+
+def _fixed(fixed: Mapping[str, Any]) -> str:
+    least = "at least " if fixed["host_is"] != "enqueue" else ""
+    host = f", host {least}{significant(fixed['host_ms'])} ({fixed['host_is']})" if fixed["host_ms"] is not None else ""
+    return (
+        f"fixed {significant(fixed['total_ms'])} ms: update {significant(fixed['update_ms'])}{host}, "
+        f"rest {significant(fixed['rest_ms'])}{' (the parts overlap)' if fixed['rest_ms'] < 0 else ''}"
+    )
+
+
+def _trend(trend: Mapping[str, Any]) -> str:
+    change, interval = f"{trend['percent_per_doubling']:+.1f} %", trend["interval"]
+    if interval is None:
+        return f"update's time: {change} per doubling of batch size (one process: no interval)"
+    low, high = interval
+    verdict = "no dependence on batch size seen" if low <= 0 <= high else "it depends on batch size"
+    return f"update's time: {change} [{low:+.1f}, {high:+.1f}] per doubling of batch size: {verdict}"
+
+
+def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:
+    bounds = "" if interval is None else f" [{', '.join(significant(bound) for bound in interval)}]"
+    return NOTHING if value is None else f"{significant(value)}{bounds}"
