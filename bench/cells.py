@@ -12,6 +12,7 @@ from fastbs.bench.setting import Setting
 from fastbs.config import RunConfig
 from fastbs.worker.environment import ALLOCATOR
 
+TIMED_LOADERS = ("dali", "resident", "torch-uint8", "torch-float32")
 SMALL_LR = 1e-6  # weights stay where they are: no step overflows, and none works on denormal numbers
 
 
@@ -111,7 +112,7 @@ def _data(plan: BenchPlan, setting: Setting) -> list[Cell]:
             question="data",
             identity={
                 "loader": loader,
-                "input": "synthetic" if loader == "synthetic" else "real",
+                "input": "real",
                 "image_size": run.image_size,
                 "batch_size": size,
             },
@@ -130,9 +131,7 @@ def _data(plan: BenchPlan, setting: Setting) -> list[Cell]:
             },
             threads=setting.threads,
         )
-        for loader, size in itertools.product(
-            ("dali", "resident", "torch-uint8", "torch-float32", "synthetic"), plan.batch_sizes
-        )
+        for loader, size in itertools.product(TIMED_LOADERS, plan.batch_sizes)
     ]
 
 

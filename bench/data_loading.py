@@ -22,7 +22,7 @@ from fastbs.results.files import read_json
 from fastbs.training.precision import batch_dtype
 from fastbs.worker import Unsupported
 
-TimedLoader = Literal["dali", "resident", "torch-uint8", "torch-float32", "synthetic"]
+TimedLoader = Literal["dali", "resident", "torch-uint8", "torch-float32"]
 
 
 def measure_loading(

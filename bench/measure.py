@@ -34,11 +34,19 @@ def measure(cells: Sequence[Cell], plan: BenchPlan, setting: Setting) -> dict[st
 
 
 def timed(plan: BenchPlan) -> str:
-    """What a time in the document contains, in one sentence."""
-    return (
-        f"{plan.processes} fresh processes a row, in random order; in each, after a warm-up, {plan.blocks} blocks of "
-        f"about {plan.block_seconds:g} s, the device waited for at their ends only; intervals (95 %) over processes"
+    """What a time in the document contains, in a sentence or two."""
+    rounds = f"{plan.processes} fresh processes a row, in random order; intervals (95 %) over processes"
+    blocks = (
+        f"in each process, after a warm-up, {plan.blocks} blocks of about {plan.block_seconds:g} s, the device waited "
+        "for at their ends only"
     )
+    trainings = "accuracy: a whole training in each process, its seed; the time is that of training alone"
+    asked = [
+        rounds,
+        *([blocks] if set(plan.questions) - {"accuracy"} else []),
+        *([trainings] if "accuracy" in plan.questions else []),
+    ]
+    return "; ".join(asked)
 
 
 def _largest(cells: Sequence[Cell], plan: BenchPlan, setting: Setting) -> list[dict[str, Any]]:

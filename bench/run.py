@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,12 @@ def _arguments(plan: BenchPlan) -> list[str]:
 
 def _pytest(session: BenchSession, arguments: list[str], *, shown: bool) -> int | pytest.ExitCode:
     """pytest's own words are shown where it was given arguments: on stderr, for stdout is the table's."""
-    with _without_other_plugins(), contextlib.redirect_stdout(sys.stderr if shown else io.StringIO()):
+    with (
+        _without_other_plugins(),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(sys.stderr if shown else io.StringIO()),
+    ):
+        warnings.filterwarnings("ignore", message="Not saving anything")  # when no row is ok: `run_bench` writes
         return pytest.main(arguments, plugins=[_Named(session)])
 
 

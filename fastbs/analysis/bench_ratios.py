@@ -33,7 +33,7 @@ def loader_ratios(cell: MeasuredCell, find: Find) -> dict[str, Any]:
     """
     row: dict[str, Any] = {"first_batch_seconds": cell.median(lambda sample: sample.get("first_batch_seconds"))}
     for name, loader in (("naive", "torch-float32"), ("uint8", "torch-uint8")):
-        base = find(cell.question, {**cell.identity, "loader": loader, "input": "real"})
+        base = find(cell.question, {**cell.identity, "loader": loader})
         ratio = base.time_ratio(cell) if base is not None and base is not cell else None
         row |= {f"ratio_to_{name}": estimate(ratio), f"ratio_to_{name}_interval": bounds(ratio)}
     return row

@@ -30,7 +30,8 @@ Rows = list[dict[str, Any]]
 def render_bench(document: dict[str, Any], style: str) -> str:
     """`style` is table, markdown, json or csv; the text ends without a newline.
 
-    One block for each curve (updates: for each model), smallest batch first, ranked by images per second.
+    One block for each curve, smallest batch first, ranked by images per second. Loaders stand in one block, so that
+    they can be compared; updates in one for each model.
     """
     if style == "json":
         return dump_json(document).removesuffix("\n")
@@ -41,27 +42,38 @@ def render_bench(document: dict[str, Any], style: str) -> str:
     blocks: dict[Any, Rows] = {}
     for row in document["rows"]:
         blocks.setdefault(_block_key(row), []).append(row)
-    parts = [_block(rows, curves.get(key), document, markdown) for key, rows in blocks.items()]
+    parts = [_block(rows, _curves_of(rows, curves), document, markdown) for rows in blocks.values()]
     largest = [largest_sentence(found) for found in document.get("find_max", [])]
     return "\n\n".join(["\n".join(part) for part in [*parts, [*largest, *within_width(document["timed"])]]])
 
 
 def _block_key(row: Mapping[str, Any]) -> Any:
-    return ("update", row["model"], row["optimizer"]) if row["question"] == "update" else curve_key(row)
+    match row["question"]:
+        case "update":
+            return ("update", row["model"], row["optimizer"])
+        case "data":
+            return ("data", row["image_size"])
+    return curve_key(row)
 
 
-def _block(rows: Rows, curve: dict[str, Any] | None, document: dict[str, Any], markdown: bool) -> list[str]:
-    update = rows[0]["question"] == "update"
-    ordered = rows if update else sorted(rows, key=lambda row: row["batch_size"])
-    columns = columns_of(rows[0]["question"], ordered)
+def _curves_of(rows: Rows, curves: Mapping[Any, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [curves[key] for key in dict.fromkeys(map(curve_key, rows)) if key in curves]
+
+
+def _block(rows: Rows, curves: list[dict[str, Any]], document: dict[str, Any], markdown: bool) -> list[str]:
+    question = rows[0]["question"]
+    ordered = rows if question == "update" else sorted(rows, key=lambda row: row["batch_size"])
+    columns = columns_of(question, ordered)
     names, cells = [name for name, _ in columns], [[cell(row) for _, cell in columns] for row in ordered]
     layout: dict[str, Any] = {"tablefmt": "pipe", "headers": "firstrow"} if markdown else {"tablefmt": "plain"}
-    colalign = ["left" if update and number == 0 else "right" for number in range(len(columns))]
+    colalign = ["left" if name in ("update", "loader") else "right" for name in names]
     table = tabulate([names, *cells], colalign=colalign, disable_numparse=True, **layout)
     below = share_sentence(ordered)
-    if curve:
-        on_gpu = document["settings"].get("device") == "cuda"
-        below += [*curve_sentences(curve, on_gpu), *phase_sentences(ordered)]
+    on_gpu = document["settings"].get("device") == "cuda"
+    for curve in curves:
+        name = f"{curve['loader']}: " if question == "data" else ""
+        below += [name + sentence for sentence in curve_sentences(curve, on_gpu)]
+    below += phase_sentences(ordered)
     below += [reason_sentence(row) for row in ordered if row["reason"]]
     bullet = "- " if markdown else " "
     below = [line for text in below for line in within_width(text, bullet)]
@@ -72,7 +84,7 @@ def _block(rows: Rows, curve: dict[str, Any] | None, document: dict[str, Any], m
 def _headline(rows: Rows, document: dict[str, Any]) -> str:
     """What is measured on what, by how many processes."""
     row, settings = rows[0], document["settings"]
-    without = ("batch_size", "implementation", "input")
+    without = ["batch_size", "implementation", "input", *(["loader"] if row["question"] == "data" else [])]
     named = [_named(name, row[name]) for name in IDENTITY[row["question"]] if name not in without]
     device = settings.get("device")
     where = f"{device or NOTHING} ({processor(document['machine'], device)})"

@@ -28,6 +28,8 @@ def _steps(rows: Sequence[Row]) -> Iterator[Column]:
         return NOTHING if speed is None else str(1 + speeds.index(speed))
 
     yield "batch", lambda row: count(row["batch_size"])
+    if rows[0]["question"] == "data":
+        yield "loader", lambda row: str(row["loader"])
     yield {"inference": "latency ms", "data": "batch ms"}.get(rows[0]["question"], "step ms"), _step_ms
     yield "images/s", lambda row: significant(row["images_per_second"])
     yield "rank", rank

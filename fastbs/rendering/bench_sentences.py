@@ -50,6 +50,7 @@ def _phases(row: Mapping[str, Any]) -> str:
 def reason_sentence(row: Mapping[str, Any]) -> str:
     """Why a row is not ok."""
     which = row["implementation"] if row["question"] == "update" else f"{row['batch_size']:,}"
+    which = f"{row['loader']} at {which}" if row["question"] == "data" else which
     return f"{which}: {row['status']}: {row['reason']}"
 
 

@@ -139,7 +139,7 @@ def test_loaders_are_compared_with_both_dataloaders():
         loading("dali"),
         loading("torch-float32"),
         loading("torch-uint8"),
-        loading("synthetic"),
+        loading("resident"),
         loading("dali", 4),
     ]
     times = [0.01, 0.03, 0.02, 0.001, 0.005]

@@ -16,7 +16,7 @@ from fastbs.measurement.steady import Block, Steady
 from fastbs.results.files import write_json
 from fastbs.worker import Unsupported
 
-LOADERS = ("dali", "resident", "torch-uint8", "torch-float32", "synthetic")
+LOADERS = ("dali", "resident", "torch-uint8", "torch-float32")
 SETTINGS = {
     "image_size": 16,
     "augment": "crop-flip",
@@ -99,7 +99,7 @@ def test_bursts_fool_no_block(file, loader, threads, monkeypatch):
 def test_a_burst_is_a_chunk_or_a_batch_of_each_worker(batch_size, threads):
     given = dict.fromkeys(("dataset", "split", "image_size", "augment", "dtype", "device", "seed"))
     chunk = LoaderSettings(batch_size=batch_size, threads=threads, **given).chunk_size
-    for loader in ("dali", "resident", "synthetic"):
+    for loader in ("dali", "resident"):
         assert batches_at_once(loader, batch_size, threads) * batch_size == chunk
     for loader in ("torch-uint8", "torch-float32"):
         assert batches_at_once(loader, batch_size, threads) == threads
