@@ -6,16 +6,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from fastbs.bench.find_max import find_max
-
 from fastbs.analysis.bench_document import bench_document
 from fastbs.bench.cells import Cell
+from fastbs.bench.find_max import find_max
 from fastbs.bench.plan import BenchPlan
 from fastbs.bench.progress import Progress
 from fastbs.bench.rounds import measure_rounds
 from fastbs.bench.setting import Setting
 
-LARGEST = 1 << 20  # where the search for the largest batch ends at the latest
+LARGEST = 1 << 16  # where the search for the largest batch ends at the latest
 
 
 def measure(cells: Sequence[Cell], plan: BenchPlan, setting: Setting) -> dict[str, Any]:
@@ -35,7 +34,8 @@ def measure(cells: Sequence[Cell], plan: BenchPlan, setting: Setting) -> dict[st
 
 def timed(plan: BenchPlan) -> str:
     """What a time in the document contains, in a sentence or two."""
-    rounds = f"{plan.processes} fresh processes a row, in random order; intervals (95 %) over processes"
+    several = "es" if plan.processes > 1 else ""
+    rounds = f"{plan.processes} fresh process{several} a row, in random order; intervals (95 %) over processes"
     blocks = (
         f"in each process, after a warm-up, {plan.blocks} blocks of about {plan.block_seconds:g} s, the device waited "
         "for at their ends only"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import cached_property
 from typing import Any, NoReturn
@@ -44,23 +45,15 @@ class BenchSession:
             self._refuse(error)
         metafunc.parametrize("row", cells, ids=[cell.id for cell in cells], indirect=True)
 
-    @pytest.fixture(scope="session")
-    def rows(self, request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
-        """Every row by its cell's id; measures the selected cells, interleaved."""
-        calls = [getattr(item, "callspec", None) for item in request.session.items]
-        cells = [call.params["row"] for call in calls if call is not None and "row" in call.params]
-        return dict(zip([cell.id for cell in cells], self._measure(cells)["rows"], strict=True))
-
-    @pytest.fixture
-    def row(self, request: pytest.FixtureRequest, rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        return rows[request.param.id]
-
-    def _measure(self, cells: list[Cell]) -> dict[str, Any]:
+    def measure(self, items: Iterable[pytest.Item]) -> dict[str, dict[str, Any]]:
+        """Every row by its cell's id; measures the cells of these tests, interleaved."""
+        calls = [getattr(item, "callspec", None) for item in items]
+        cells: list[Cell] = [call.params["row"] for call in calls if call is not None and "row" in call.params]
         try:
             self.document = measure(cells, self.plan, self.setting)
         except BadInput as error:
             self._refuse(error)
-        return self.document
+        return dict(zip([cell.id for cell in cells], self.document["rows"], strict=True))
 
     def _refuse(self, error: BadInput) -> NoReturn:
         self.bad_input = error

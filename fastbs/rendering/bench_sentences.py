@@ -57,7 +57,9 @@ def reason_sentence(row: Mapping[str, Any]) -> str:
 def largest_sentence(found: Mapping[str, Any]) -> str:
     """The largest batch that runs, of one model, precision and step."""
     named = ", ".join(str(found[name]) for name in ("model", "precision", "step"))
-    return f"largest batch that runs, {named}: {count(found['batch_size'])} (bound: {found['bound']})"
+    last = found["tried"][-1]
+    ended = f"{last['batch_size']:,} {last['status']}: {last['reason']}" if last["status"] == found["bound"] else ""
+    return f"largest batch that runs, {named}: {count(found['batch_size'])} (bound: {ended or found['bound']})"
 
 
 def _fit(curve: Mapping[str, Any], on_gpu: bool) -> str:

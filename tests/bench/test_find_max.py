@@ -1,5 +1,7 @@
 import json
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastbs import worker
-from fastbs.bench import find_max as searched
-from fastbs.bench.find_max import find_max, keep_to_free_memory, try_size
+from fastbs.bench import try_size as trying
+from fastbs.bench.find_max import TARGET, find_max
+from fastbs.bench.try_size import keep_to_free_memory, try_size
 from fastbs.errors import BadInput
 from fastbs.measurement.memory import memory_held
 from fastbs.worker import Outcome
@@ -32,7 +35,7 @@ def search(outcome_of, *, first, limit, **changes):
     sizes, lines = [], []
 
     def call(target, arguments, *, threads):
-        assert target == searched.TARGET and threads == 1
+        assert target == TARGET and threads == 1
         sizes.append(arguments["batch_size"])
         status, reason = outcome_of(sizes[-1])
         value = {"memory": {"resident_bytes": sizes[-1]}} if status == "ok" else None
@@ -126,7 +129,7 @@ def test_memory_of_the_machine_that_runs_out_is_a_status_and_not_a_kill():
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (data_bytes() + (1 << 30), hard))
     try:
-        outcome = worker.call(searched.TARGET, SETTINGS | {"image_size": 64, "batch_size": 1 << 14}, threads=1)
+        outcome = worker.call(TARGET, SETTINGS | {"image_size": 64, "batch_size": 1 << 14}, threads=1)
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
     assert outcome.status == "oom" and "allocate memory" in outcome.reason
@@ -134,7 +137,7 @@ def test_memory_of_the_machine_that_runs_out_is_a_status_and_not_a_kill():
 
 def test_a_process_keeps_to_the_memory_that_is_free_and_to_a_lower_limit(monkeypatch):
     set_to = []
-    monkeypatch.setattr(searched, "available_memory_bytes", lambda device: 5 << 30)
+    monkeypatch.setattr(trying, "available_memory_bytes", lambda device: 5 << 30)
     monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: set_to.append((kind, *limits)))
     for before in (resource.RLIM_INFINITY, 100 << 40, 1 << 30):
         monkeypatch.setattr(resource, "getrlimit", lambda kind, before=before: (before, resource.RLIM_INFINITY))
@@ -152,7 +155,7 @@ def data_bytes():
 @pytest.mark.parametrize(("optimizer", "kept"), [("sgd", "momentum_buffer"), ("adamw", "exp_avg_sq")])
 def test_a_try_trains_evaluates_and_trains_again_with_the_optimizers_state(monkeypatch, optimizer, kept):
     passes, made = [], []
-    make_step = searched.make_step
+    make_step = trying.make_step
 
     def watched(*arguments):
         step = make_step(*arguments)
@@ -162,8 +165,8 @@ def test_a_try_trains_evaluates_and_trains_again_with_the_optimizers_state(monke
         )
         return step
 
-    monkeypatch.setattr(searched, "make_step", watched)
-    monkeypatch.setattr(searched, "keep_to_free_memory", lambda: None)
+    monkeypatch.setattr(trying, "make_step", watched)
+    monkeypatch.setattr(trying, "keep_to_free_memory", lambda: None)
     value = try_size(**SETTINGS | {"batch_size": 4, "optimizer": optimizer})
     trained, evaluated = (True, True, (4, 3, 16, 16)), (False, False, (4, 3, 16, 16))
     assert passes == [trained] * 3 + [evaluated] + [trained] * 3
@@ -185,15 +188,15 @@ def test_only_a_try_on_a_cpu_limits_itself(monkeypatch):
     def start(run):
         raise Started
 
-    monkeypatch.setattr(searched, "keep_to_free_memory", limit)
-    monkeypatch.setattr(searched, "prepare_process", start)
+    monkeypatch.setattr(trying, "keep_to_free_memory", limit)
+    monkeypatch.setattr(trying, "prepare_process", start)
     for device, reached in (("cpu", Limited), ("cuda", Started)):
         with pytest.raises(reached):
             try_size(**SETTINGS | {"batch_size": 4, "device": device})
 
 
 def test_a_size_the_net_cannot_run_at_is_unsupported(monkeypatch):
-    monkeypatch.setattr(searched, "keep_to_free_memory", lambda: None)
+    monkeypatch.setattr(trying, "keep_to_free_memory", lambda: None)
     with pytest.raises(worker.Unsupported, match="single value per channel"):
         try_size(**SETTINGS | {"model": "resnet18", "batch_size": 1, "image_size": 8})
 
@@ -208,3 +211,8 @@ def test_a_card_that_others_have_filled_has_room_for_less():
     torch.cuda.empty_cache()
     assert found["bound"] == "memory" and 0 < found["memory"]["reserved_bytes"] <= 3 << 30
     assert {one["status"] for one in found["tried"]} == {"ok", "oom"}
+
+
+def test_the_search_itself_needs_no_torch():
+    import_it = "import sys, fastbs.bench.find_max, fastbs.bench.own_step; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", import_it]).returncode == 0

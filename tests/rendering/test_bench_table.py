@@ -188,8 +188,12 @@ def test_names_fit_the_question():
 
 def test_the_largest_batch_and_what_is_timed_stand_at_the_end():
     largest = {"model": "small", "precision": "fp32", "step": "eager", "batch_size": 4096, "bound": "memory"}
-    text = render(cells(), steps(), find_max=[largest])
+    full = {"batch_size": 4352, "status": "oom", "reason": "out of memory"}
+    text = render(cells(), steps(), find_max=[largest | {"tried": [full]}])
     assert text.endswith("largest batch that runs, small, fp32, eager: 4,096 (bound: memory)\nblocks of 0.5 s")
+    broken = {"batch_size": 8192, "status": "failed", "reason": "ValueError: odd"}
+    text = render(cells(), steps(), find_max=[largest | {"bound": "failed", "tried": [full, broken]}])
+    assert "small, fp32, eager: 4,096 (bound: 8,192 failed: ValueError: odd)" in text
 
 
 def test_json_is_the_document_and_csv_has_every_row():
