@@ -1,0 +1,45 @@
+"""A training loop as one writes it by hand: the yardstick for what our harness adds. Of fastbs it uses the net only."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch.nn import functional as F
+
+from fastbs import models
+
+
+def time_by_hand(
+    batch_sizes: list[int], image_size: int, threads: int, lr: float, blocks: int, block_seconds: float
+) -> list[list[float]]:
+    """Seconds per step of each block, for each batch size in turn; runs in a process of its own."""
+    torch.set_num_threads(threads)
+    return [_time(size, image_size, lr, blocks, block_seconds) for size in batch_sizes]
+
+
+def _time(batch_size: int, image_size: int, lr: float, blocks: int, block_seconds: float) -> list[float]:
+    net = models.build("small", classes=10, image_size=image_size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9, nesterov=True, fused=True)
+    images = torch.randn(batch_size, 3, image_size, image_size).to(memory_format=torch.channels_last)
+    labels = torch.randint(10, (batch_size,))
+    loss_sum, hits = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+
+    def train(steps: int) -> float:
+        """Seconds per step."""
+        start = time.perf_counter()
+        for _ in range(steps):
+            logits = net(images)
+            loss = F.cross_entropy(logits, labels)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            loss_sum.add_(loss.detach())
+            hits.add_((logits.detach().argmax(1) == labels).sum())
+        return (time.perf_counter() - start) / steps
+
+    started = time.perf_counter()
+    while time.perf_counter() - started < 0.5:
+        seconds = train(3)
+    steps = max(1, round(block_seconds / seconds))
+    return [train(steps) for _ in range(blocks)]

@@ -1,0 +1,60 @@
+"""The yardstick does the same work as a step of ours, and the comparison has the right sign."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from fastbs import models, worker
+from fastbs.bench import harness_cost
+from fastbs.bench.harness_cost import compare
+from fastbs.config import RunConfig
+from fastbs.data.batch import Batch
+from fastbs.training.set_up import make_step, prepare_process
+
+
+def test_the_loop_by_hand_ends_with_the_weights_of_our_step():
+    run = RunConfig(data="", image_size=16, batch_size=4, lr=0.05, precision="fp32", device="cpu", threads=1)
+    batch = Batch(torch.randn(4, 3, 16, 16).to(memory_format=torch.channels_last), torch.tensor([0, 1, 2, 3]))
+    step = make_step(run, 10, prepare_process(run))
+    torch.manual_seed(run.seed)
+    net = models.build("small", classes=10, image_size=16).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9, nesterov=True, fused=True)
+    for _ in range(5):
+        step(batch)
+        F.cross_entropy(net(batch.images), batch.labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    for ours, by_hand in zip(step.model.parameters(), net.parameters(), strict=True):
+        torch.testing.assert_close(ours, by_hand)
+
+
+@pytest.fixture
+def sides(monkeypatch):
+    """Both sides stubbed: seconds per step by batch size."""
+    times = {"time_ours": {1: 2.0, 128: 3.0}, "time_by_hand": {1: 1.0, 128: 3.0}}
+    real, asked = worker.call, []
+
+    def call(target, arguments, **more):
+        name = target.partition(":")[2]
+        if name not in times:
+            return real(target, arguments, **more)
+        asked.append((name, arguments["batch_sizes"]))
+        seconds = [[times[name][size]] * 3 for size in arguments["batch_sizes"]]
+        return worker.Outcome("ok", None, seconds, 1.0)
+
+    monkeypatch.setattr(worker, "call", call)
+    return asked
+
+
+def test_a_harness_that_doubles_a_step_has_ratio_two_and_is_not_free(sides):
+    rows = compare([1, 128], pairs=6, threads=1, blocks=3, block_seconds=0.1, seed=0)
+    assert [row["ratio"] for row in rows] == pytest.approx([2, 1])
+    assert [row["free"] for row in rows] == [False, True]
+    for first, second in zip(sides[::2], sides[1::2], strict=True):
+        assert {first[0], second[0]} == {"time_ours", "time_by_hand"} and first[1] == second[1]
+    assert len({tuple(name for name, _ in sides[pair : pair + 2]) for pair in range(0, 12, 2)}) == 2, "order varies"
+
+
+def test_three_percent_is_the_margin():
+    within, outside = [1.02, 1.021, 1.022], [1.04, 1.041, 1.042]
+    assert harness_cost._row(1, within)["free"] and not harness_cost._row(1, outside)["free"]
