@@ -1,0 +1,135 @@
+"""Whole trainings beside those of other tools: `python -m fastbs.bench.peers DIR`
+
+One net, the same images, epochs, optimizer and number format (fp32), and the same allocator setting for all, or that
+which each would have by itself. In each round every tool trains once at every batch size, each in a fresh process, in
+random order; ratios are taken within a round.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from tabulate import tabulate
+from tqdm import tqdm
+
+from fastbs import worker
+from fastbs.analysis.paired import paired_ratio
+from fastbs.bench.plan import BenchPlan
+from fastbs.bench.setting import Setting, open_setting
+from fastbs.errors import BadInput
+from fastbs.rendering.numbers import fraction, significant
+from fastbs.results.files import SCHEMA, dump_json
+from fastbs.worker.environment import ALLOCATOR
+
+OURS, PEERS = "fastbs", ("lightning", "plain")
+TARGETS = {OURS: "by_fastbs", "lightning": "by_lightning", "plain": "by_plain_loop"}
+Measured = dict[tuple[int, str], dict[int, dict[str, Any]]]  # (batch size, tool) -> round -> {"seconds", "top1"}
+
+
+def measure(setting: Setting, rounds: int, loader: str, allocator: Literal["same", "default"]) -> Measured:
+    """Train everything; RuntimeError when a training does not end well."""
+    plan = setting.plan
+    tools = [OURS, *(peer for peer in PEERS if peer != "lightning" or find_spec("lightning"))]
+    run = setting.run(plan.models[0], "fp32", loader)
+    measured: Measured = {}
+    cells = [(size, tool) for size in plan.batch_sizes for tool in tools]
+    with tqdm(total=rounds * len(cells), unit="training", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
+        for number in range(rounds):
+            for size, tool in random.Random(number).sample(cells, len(cells)):
+                once = int(plan.epochs) * len(setting.images.train) if setting.images else None
+                own = run.replace(batch_size=size, seed=number, lr=plan.lr, epochs=plan.epochs, eval_images=once)
+                arguments = {
+                    "config": own.to_json(),
+                    "dataset": setting.dataset_file(plan.models[0], loader),
+                    "machine": setting.machine,
+                }
+                env = dict.fromkeys(ALLOCATOR) if allocator == "default" and tool != OURS else {}
+                target = f"fastbs.bench.peer_trainings:{TARGETS[tool]}"
+                outcome = worker.call(target, arguments, threads=setting.threads, env=env)
+                if outcome.status != "ok":
+                    raise RuntimeError(f"{tool} at batch {size} {outcome.status}: {outcome.reason}")
+                measured.setdefault((size, tool), {})[number] = outcome.value
+                bar.update()
+    return measured
+
+
+def summary(measured: Measured) -> dict[str, Any]:
+    """{"rows": [{"batch_size", "peer", "ratio", "interval", ...}], "geomean"}: ratio = seconds of the peer / ours.
+
+    Above 1 the peer is slower. Intervals (95 %) over rounds; "geomean" is over all rows.
+    """
+    rows: list[dict[str, Any]] = []
+    for size, tool in sorted(cell for cell in measured if cell[1] != OURS):
+        peer, ours = measured[size, tool], measured[size, OURS]
+        ratio = paired_ratio(_values(peer, "seconds"), _values(ours, "seconds"))
+        assert ratio is not None  # every round has both
+        rows.append(
+            {
+                "batch_size": size,
+                "peer": tool,
+                "ratio": ratio.estimate,
+                "interval": ratio.bounds(),
+                "seconds": statistics.median(_values(peer, "seconds").values()),
+                "fastbs_seconds": statistics.median(_values(ours, "seconds").values()),
+                "top1": statistics.fmean(_values(peer, "top1").values()),
+                "fastbs_top1": statistics.fmean(_values(ours, "top1").values()),
+            }
+        )
+    return {"rows": rows, "geomean": math.exp(statistics.fmean(math.log(row["ratio"]) for row in rows))}
+
+
+def _values(by_round: dict[int, dict[str, Any]], key: str) -> dict[int, float]:
+    return {number: value[key] for number, value in by_round.items()}
+
+
+def as_table(document: dict[str, Any]) -> str:
+    def cells(row: dict[str, Any]) -> Sequence[Any]:
+        interval = "" if row["interval"] is None else " [{:.2f}, {:.2f}]".format(*row["interval"])
+        times = [significant(row["seconds"]), significant(row["fastbs_seconds"])]
+        accuracies = [fraction(row["top1"]), fraction(row["fastbs_top1"])]
+        return [row["batch_size"], row["peer"], f"{row['ratio']:.2f}{interval}", *times, *accuracies]
+
+    names = ["batch", "peer", "peer / fastbs", "s", "fastbs s", "top1", "fastbs top1"]
+    table = tabulate([cells(row) for row in document["rows"]], names, disable_numparse=True)
+    return f"{table}\ngeometric mean {document['geomean']:.2f}\n{document['timed']}"
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--batch-size", "batch_sizes", type=int, multiple=True, default=(8, 32, 128), show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--image-size", type=int, help="Side of the images that the net sees, pixels.")
+@click.option("--loader", type=click.Choice(["dali", "resident", "torch"]), default="dali", show_default=True)
+@click.option("--threads", type=int, help="Compute threads.")
+@click.option("--allocator", type=click.Choice(["same", "default"]), default="same", show_default=True)
+@click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def main(folder: Path, rounds: int, loader: str, allocator: Any, style: str, **options: Any) -> None:
+    """Train on FOLDER with fastbs, with Lightning and with a plain loop, and compare whole trainings."""
+    given = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
+    try:
+        plan = BenchPlan.from_json({"data": str(folder), "precisions": ["fp32"], "loaders": [loader], **given})
+        with open_setting(plan) as setting:
+            document = {"schema": SCHEMA, "kind": "peers", "settings": setting.describe()}
+            document |= summary(measure(setting, rounds, loader, allocator))
+    except BadInput as error:
+        click.echo(f"fastbs: {error}", err=True)
+        sys.exit(2)
+    document["timed"] = (
+        f"{rounds} rounds; whole trainings of {plan.epochs:g} epochs with one evaluation, without imports; peers "
+        f"read by DataLoader, fastbs by {loader}; allocator settings: "
+        + ("ours for all" if allocator == "same" else "each tool's own")
+    )
+    click.echo(dump_json(document) if style == "json" else as_table(document), nl=style == "table")
+
+
+if __name__ == "__main__":
+    main()
