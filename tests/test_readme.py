@@ -22,9 +22,11 @@ def test_the_readme_has_commands_and_ci_runs_those_of_make():
 
 def test_commands_that_stand_in_the_text_name_verbs_and_options_that_exist():
     text = (ROOT / "README.md").read_text()
-    known = subprocess.run(
-        [sys.executable, "-m", "fastbs", "sweep", "--help"], capture_output=True, text=True, check=True
-    ).stdout
+    helps = [
+        subprocess.run([sys.executable, "-m", "fastbs", verb, "--help"], capture_output=True, text=True, check=True)
+        for verb in ("sweep", "bench")
+    ]
+    known = "".join(help.stdout for help in helps)
     options = set(re.findall(r"`(--[a-z-]+)", text)) - {"--help"}
     assert options and all(option in known for option in options), options
 
