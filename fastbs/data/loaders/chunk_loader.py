@@ -101,12 +101,14 @@ class ChunkLoader(ABC):
 
     def _next(self) -> Batch:
         images, labels = self._fetch() if self._rest is None else self._rest
-        size = self.settings.batch_size
-        self._rest = (images[size:], labels[size:]) if len(labels) > size else None
+        size, self._rest = self.settings.batch_size, None
+        if len(labels) > size:  # a slice costs microseconds, which count at batch size 1
+            self._rest = images[size:], labels[size:]
+            images, labels = images[:size], labels[:size]
         self.batch += 1
         if self.batch == len(self):
             self.epoch, self.batch = self.epoch + 1, 0
-        return Batch(images[:size], labels[:size])
+        return Batch(images, labels)
 
     def state_dict(self) -> dict[str, Any]:
         return self.settings.identity() | {"epoch": self.epoch, "batch": self.batch}

@@ -20,4 +20,4 @@ class SyntheticLoader(ChunkLoader):
         images = images.to(settings.device, settings.dtype, memory_format=torch.channels_last)
         while True:
             left = settings.images - self.batch * settings.batch_size
-            yield images[:left], labels[:left]
+            yield (images, labels) if left >= size else (images[:left], labels[:left])
