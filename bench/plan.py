@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -50,9 +51,15 @@ class BenchPlan:
         for question in self.questions:
             if question not in QUESTIONS:
                 raise BadInput(f"question: {question!r} is unknown; known: {', '.join(QUESTIONS)}")
-        for name in ("processes", "blocks", *(["image_size"] if self.image_size is not None else [])):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name.replace('_', '-')}: {getattr(self, name)} is not a number from 1 on")
+        for name in ("processes", "blocks", "image_size", "classes", "threads", "loader_threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise BadInput(f"{name.replace('_', '-')}: {value} is not a number from 1 on")
+        for name in ("epochs", "lr"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise BadInput(f"{name}: {getattr(self, name)} is not a number above 0")
+        if not 0 < self.target <= 1:
+            raise BadInput(f"target: {self.target} is not a top1 fraction in (0, 1]")
         if min(self.batch_sizes) < 1:
             raise BadInput(f"batch-sizes: {min(self.batch_sizes)} is not a number from 1 on")
         if not 0.01 <= self.block_seconds <= 60:

@@ -18,7 +18,7 @@ import fastbs.bench
 from fastbs.bench.plan import BenchPlan
 from fastbs.bench.session import PLUGIN, BenchSession
 from fastbs.errors import BadInput
-from fastbs.results.files import make_folder, read_plain_json, write_json
+from fastbs.results.files import read_plain_json, require_writable, write_json
 
 HERE = Path(fastbs.bench.__file__).parent
 MODULES = {
@@ -42,11 +42,12 @@ def run_bench(plan: BenchPlan, file: Path | None = None, pytest_args: Sequence[s
     what the user must mend; NothingMatched; KeyboardInterrupt; RuntimeError when pytest itself broke.
     """
     if file is not None:
-        make_folder(file.resolve().parent)
+        require_writable(file)
     session = BenchSession(plan)
     with tempfile.TemporaryDirectory() as scratch:
         measured = Path(scratch) / "bench.json"
-        arguments = [*_arguments(plan), f"--benchmark-json={measured}", *pytest_args]
+        storage = [] if pytest_args else [f"--benchmark-storage={scratch}"]  # or .benchmarks appears where we stand
+        arguments = [*_arguments(plan), f"--benchmark-json={measured}", *storage, *pytest_args]
         code = _pytest(session, arguments, shown=bool(pytest_args))
         if session.bad_input is not None:
             raise session.bad_input

@@ -55,7 +55,7 @@ class Setting:
                 "optimizer": plan.optimizer,
                 "precision": precision,
                 "loader": loader,
-                "step": plan.steps[0],
+                "step": "compile" if "compile" in plan.steps else "eager",  # refused here where nothing can compile
                 "device": self.device,
                 "threads": self.threads,
                 "loader_threads": plan.loader_threads,

@@ -66,12 +66,16 @@ def bench(question: str, pytest_args: tuple[str, ...], file: Path | None, style:
         if error.name not in ("pytest", "pytest_benchmark"):
             raise
         raise BadInput("fastbs bench: needs pytest-benchmark; pip install pytest-benchmark") from error
+    if pytest_args and not pytest_args[0].startswith("-"):
+        raise BadInput(f"{pytest_args[0]}: not an option; images are given with --data, options of pytest after --")
     questions = [name for name in QUESTIONS if name != "step"] if question == "all" else [question]
     given = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
     given = {key: value for key, value in given.items() if value is not None}
     plan = BenchPlan.from_json({"questions": questions, **given}, "options")
     try:
         document = run_bench(plan, file, pytest_args)
+    except KeyboardInterrupt:
+        raise click.Abort from None  # unlike a sweep, it begins anew
     except NothingMatched:
         click.echo(f"fastbs: no row matches {' '.join(pytest_args)}", err=True)
         sys.exit(NOTHING_MATCHED)

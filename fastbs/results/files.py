@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,17 @@ def make_folder(path: Path) -> None:
     """Create `path` and its parents; BadInput when that is not possible."""
     try:
         path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def require_writable(path: Path) -> None:
+    """Make the folder of a file that is to be written later; BadInput when it will not be possible."""
+    make_folder(path.parent)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise cannot_write(path, error) from error
 

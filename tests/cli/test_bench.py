@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,31 @@ def test_a_file_is_written_also_when_no_row_is_ok(tmp_path):
     assert document["benchmarks"] == [] and document["fastbs"]["rows"][0]["status"] == "oom"
 
 
+@pytest.mark.parametrize("place", [".", "/proc/nowhere/out.json"])
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_measured(tmp_path, place):
+    done = fastbs(tmp_path, "bench", "throughput", "--batch-sizes", "1", "--json", place)
+    assert done.returncode == 2 and "cannot be written" in done.stderr and "1/3" not in done.stderr
+
+
+def test_an_interrupt_is_one_line_leaves_no_process_and_no_file(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fastbs", "bench", "throughput", "--batch-sizes", "1", "--json", "out.json"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stderr:
+        if line.startswith("1/3"):  # it is measuring
+            break
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and out == "", errors
+    assert errors.splitlines()[-1] == "fastbs: interrupted" and "Traceback" not in errors
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -95,6 +121,9 @@ def test_a_file_is_written_also_when_no_row_is_ok(tmp_path):
         (["throughput", "--precision", "fp23"], 2, "fp23"),
         (["throughput", "--data", "nowhere"], 2, "nowhere"),
         (["throughput", "--processes", "0"], 2, "processes"),
+        (["throughput", "photos"], 2, "photos: not an option; images are given with --data"),
+        (["throughput", "--classes", "0"], 2, "classes"),
+        (["accuracy", "--target", "7"], 2, "target"),
         (["step"], 2, "--function"),
         (["step", "--function", "nowhere.py:make"], 2, "nowhere.py"),
         (["throughput", "--", "-k", "nothing_of_the_kind"], 5, "nothing_of_the_kind"),
