@@ -73,8 +73,15 @@ def _fit(curve: Mapping[str, Any], on_gpu: bool) -> str:
     return (
         f"{what} = {_with_interval(fit['alpha_ms'], fit['alpha_ms_interval'])} ms fixed"
         f" + {_with_interval(fit['beta_ms'], fit['beta_ms_interval'])} ms/image, {form}"
-        f" (worst residual {percent(fit['max_residual'])})"
+        f" (worst residual {percent(fit['max_residual'])}{_doubt(fit['max_residual'])})"
     )
+
+
+def _doubt(residual: float) -> str:
+    """Above 5 % look for cliffs of tiles or algorithms; far above, the parts of the line mean nothing."""
+    if residual <= 0.05:
+        return ""
+    return ": a rough guide" if residual <= 0.25 else ": this is no line"
 
 
 def _sizes(curve: Mapping[str, Any]) -> Iterator[str]:

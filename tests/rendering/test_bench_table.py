@@ -220,3 +220,14 @@ def test_wrapped_lines_keep_every_word():
 @pytest.mark.parametrize("machine", [{}, {"cpu": None}, {"cpu": {"model": None}}, {"gpu": {"devices": []}}])
 def test_an_unknown_processor_is_a_dash(machine):
     assert processor(machine, "cpu") == "-" and processor(machine, "cuda") == "-"
+
+
+@pytest.mark.parametrize(
+    ("bend", "said"), [(1.0, "(worst residual 0 %)"), (1.2, ": a rough guide)"), (8.0, ": this is no line)")]
+)
+def test_a_line_that_misses_its_points_says_so(bend, said):
+    """One size in the middle takes `bend` times as long as the line says."""
+    outcomes = steps()
+    for outcome in outcomes[len(SIZES) // 2]:
+        outcome["value"]["blocks"] = [[calls, bend * s, *rest] for calls, s, *rest in outcome["value"]["blocks"]]
+    assert said in render(cells(), outcomes)
