@@ -147,7 +147,7 @@ def test_weights_settle_although_the_gradients_stay(optimizer, monkeypatch):
 
 
 def test_compiled_needs_a_compiler_on_a_cpu(monkeypatch, tmp_path):
-    monkeypatch.setattr(torch, "__file__", "/home/ann lee/torch/__init__.py")
+    monkeypatch.setattr(torch, "__file__", "/opt/ann lee/torch/__init__.py")
     with pytest.raises(Unsupported, match="path with a space"):
         measure_update(**SETTINGS | {"implementation": "compiled"})
     monkeypatch.undo()
