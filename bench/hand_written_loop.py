@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fastbs import models
@@ -25,21 +26,33 @@ def _time(batch_size: int, image_size: int, lr: float, blocks: int, block_second
     labels = torch.randint(10, (batch_size,))
     loss_sum, hits = torch.zeros(()), torch.zeros((), dtype=torch.int64)
 
-    def train(steps: int) -> float:
-        """Seconds per step."""
+    def seconds_per_step(steps: int) -> float:
         start = time.perf_counter()
-        for _ in range(steps):
-            logits = net(images)
-            loss = F.cross_entropy(logits, labels)
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            loss_sum.add_(loss.detach())
-            hits.add_((logits.detach().argmax(1) == labels).sum())
+        train(net, optimizer, images, labels, loss_sum, hits, steps)
         return (time.perf_counter() - start) / steps
 
     started = time.perf_counter()
     while time.perf_counter() - started < 0.5:
-        seconds = train(3)
+        seconds = seconds_per_step(3)
     steps = max(1, round(block_seconds / seconds))
-    return [train(steps) for _ in range(blocks)]
+    return [seconds_per_step(steps) for _ in range(blocks)]
+
+
+def train(
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    loss_sum: Tensor,
+    hits: Tensor,
+    steps: int,
+) -> None:
+    """Updates of the net; loss and hits are added to the last two."""
+    for _ in range(steps):
+        logits = net(images)
+        loss = F.cross_entropy(logits, labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        loss_sum.add_(loss.detach())
+        hits.add_((logits.detach().argmax(1) == labels).sum())

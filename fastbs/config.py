@@ -138,6 +138,31 @@ class SweepConfig:
         return from_mapping(cls, {**values, "run": run}, source)
 
 
+def parse_batch_sizes(text: str) -> tuple[int, ...]:
+    """`1,2,4,8`, `8..1024x2` (from, to, factor), or both mixed; rising. ValueError names the part at fault."""
+    sizes: set[int] = set()
+    for part in text.split(","):
+        try:
+            sizes |= set(_expand(part.strip()))
+        except ValueError as error:
+            raise ValueError(f"{part!r} is no batch size above 0; write 1,2,4,8 or 8..1024x2") from error
+    return tuple(sorted(sizes))
+
+
+def _expand(part: str) -> list[int]:
+    first, dots, rest = part.partition("..")
+    last, _, times = rest.partition("x")
+    size, factor = int(first), int(times or 2)
+    largest = int(last) if dots else size
+    if size < 1 or factor < 2 or largest < size:
+        raise ValueError(part)
+    sizes = []
+    while size <= largest:
+        sizes.append(size)
+        size *= factor
+    return sizes
+
+
 def load_preset(name: str) -> dict[str, Any]:
     """The settings of a preset as one flat mapping of run and sweep keys; BadInput names the known ones."""
     folder = resources.files("fastbs") / "presets"

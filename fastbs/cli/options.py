@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from fastbs.config import parse_batch_sizes
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -17,32 +19,10 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
     name = "sizes"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        sizes: set[int] = set()
-        for part in str(value).split(","):
-            try:
-                sizes |= set(_expand(part.strip()))
-            except ValueError:
-                self.fail(f"{part!r} is no batch size above 0; write 1,2,4,8 or 8..1024x2", param, ctx)
-        return tuple(sorted(sizes))
-
-
-def _expand(part: str) -> list[int]:
-    if ".." not in part:
-        sizes = [int(part)]
-    else:
-        first, _, rest = part.partition("..")
-        last, _, factor = rest.partition("x")
-        size, sizes = int(first), []
-        if int(factor or 2) < 2 or int(last) < size or size < 1:
-            raise ValueError(part)
-        while size <= int(last):
-            sizes.append(size)
-            size *= int(factor or 2)
-    if min(sizes) < 1:
-        raise ValueError(part)
-    return sizes
+        try:
+            return value if isinstance(value, tuple) else parse_batch_sizes(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def experiment_options(command: Command) -> Command:

@@ -2,30 +2,32 @@
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from fastbs import models, worker
 from fastbs.bench import harness_cost
+from fastbs.bench.hand_written_loop import train
 from fastbs.bench.harness_cost import compare
+from fastbs.bench.plan import BenchPlan
+from fastbs.bench.setting import open_setting
 from fastbs.config import RunConfig
 from fastbs.data.batch import Batch
 from fastbs.training.set_up import make_step, prepare_process
 
 
-def test_the_loop_by_hand_ends_with_the_weights_of_our_step():
+def test_the_loop_by_hand_ends_with_the_weights_and_sums_of_our_step():
     run = RunConfig(data="", image_size=16, batch_size=4, lr=0.05, precision="fp32", device="cpu", threads=1)
     batch = Batch(torch.randn(4, 3, 16, 16).to(memory_format=torch.channels_last), torch.tensor([0, 1, 2, 3]))
     step = make_step(run, 10, prepare_process(run))
     torch.manual_seed(run.seed)
     net = models.build("small", classes=10, image_size=16).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9, nesterov=True, fused=True)
+    loss_sum, hits = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+    train(net, optimizer, batch.images, batch.labels, loss_sum, hits, steps=5)
     for _ in range(5):
         step(batch)
-        F.cross_entropy(net(batch.images), batch.labels).backward()
-        optimizer.step()
-        optimizer.zero_grad()
     for ours, by_hand in zip(step.model.parameters(), net.parameters(), strict=True):
         torch.testing.assert_close(ours, by_hand)
+    assert step.take_metrics() == pytest.approx((float(loss_sum), int(hits)))
 
 
 @pytest.fixture
@@ -47,7 +49,9 @@ def sides(monkeypatch):
 
 
 def test_a_harness_that_doubles_a_step_has_ratio_two_and_is_not_free(sides):
-    rows = compare([1, 128], pairs=6, threads=1, blocks=3, block_seconds=0.1, seed=0)
+    plan = BenchPlan(batch_sizes=(1, 128), image_size=32, precisions=("fp32",), threads=1)
+    with open_setting(plan) as setting:
+        rows = compare(setting, pairs=6, seed=0)
     assert [row["ratio"] for row in rows] == pytest.approx([2, 1])
     assert [row["free"] for row in rows] == [False, True]
     for first, second in zip(sides[::2], sides[1::2], strict=True):

@@ -37,6 +37,16 @@ def test_a_slower_peer_has_a_ratio_above_one_and_rounds_are_paired():
     assert document["geomean"] == pytest.approx(2)
 
 
+def test_a_peer_that_cannot_train_is_a_row_with_its_reason():
+    measured = {(8, "fastbs"): trainings([1.0, 1.0]), (8, "plain"): trainings([4.0, 4.0])}
+    measured[8, "lightning"] = {number: {"reason": "failed: lightning: not installed"} for number in range(2)}
+    document = summary(measured)
+    lightning, plain = document["rows"]
+    assert lightning["ratio"] is None and "not installed" in lightning["reason"]
+    assert plain["reason"] is None and document["geomean"] == pytest.approx(4)
+    assert "lightning at 8: lightning failed: lightning: not installed" in as_table(document | {"timed": "so"})
+
+
 def test_the_geometric_mean_is_over_all_rows():
     measured = {(size, "fastbs"): trainings([1.0, 1.0]) for size in (8, 32)}
     measured |= {(8, "plain"): trainings([4.0, 4.0]), (32, "plain"): trainings([1.0, 1.0])}
