@@ -39,6 +39,7 @@ class Names(click.ParamType[tuple[str, ...]]):
 @click.option("--optimizer", type=click.Choice(["sgd", "adamw"]))
 @click.option("--norm", type=click.Choice(["group", "batch", "none"]), help="Normalisation layers.")
 @click.option("--image-size", type=int, help="Side of the images that the net sees, pixels.")
+@click.option("--augment", type=click.Choice(["none", "crop-flip", "random-resized"]), help="Of real images.")
 @click.option("--classes", type=int, help="Of synthetic input.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]))
 @click.option("--threads", type=int, help="Compute threads.")
