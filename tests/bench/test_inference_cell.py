@@ -73,6 +73,7 @@ def test_one_image_passes_through_a_net_that_cannot_train_on_one():
 
 def test_compile_compiles_once_and_eager_never(monkeypatch):
     compiled = []
+    monkeypatch.setattr(torch, "__file__", "/opt/torch/__init__.py")  # wherever it really lies
     monkeypatch.setattr(torch, "compile", lambda function: compiled.append(function) or function)
     measure_inference(**SETTINGS)
     assert not compiled
