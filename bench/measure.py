@@ -32,21 +32,28 @@ def measure(cells: Sequence[Cell], plan: BenchPlan, setting: Setting) -> dict[st
     return document | ({"find_max": largest} if plan.find_max else {})
 
 
+CONTENTS = {
+    "throughput": "a step is input, forward, backward, update and the sums of loss and hits",
+    "update": "an update is the optimizer's step alone, again and again on the same gradients",
+    "data": "a batch is what the loader hands out, with nothing done to it",
+    "inference": "a pass is forward alone on a batch that lies on the device, not waited for one by one",
+    "accuracy": "a whole training in each process, its seed; the time is that of training alone",
+    "step": "a step is one call of the function's own",
+}
+
+
 def timed(plan: BenchPlan) -> str:
-    """What a time in the document contains, in a sentence or two."""
-    several = "es" if plan.processes > 1 else ""
-    rounds = f"{plan.processes} fresh process{several} a row, in random order; intervals (95 %) over processes"
+    """What a time in the document contains, and how it is taken."""
+    several = plan.processes > 1
+    rounds = f"{plan.processes} fresh process{'es' if several else ''} a row, in random order"
     blocks = (
-        f"in each process, after a warm-up, {plan.blocks} blocks of about {plan.block_seconds:g} s, the device waited "
-        "for at their ends only"
+        f"in each, after a warm-up, {plan.blocks} block{'s' if plan.blocks > 1 else ''} of about "
+        f"{plan.block_seconds:g} s, the device waited for at their ends only"
     )
-    trainings = "accuracy: a whole training in each process, its seed; the time is that of training alone"
-    asked = [
-        rounds,
-        *([blocks] if set(plan.questions) - {"accuracy"} else []),
-        *([trainings] if "accuracy" in plan.questions else []),
-    ]
-    return "; ".join(asked)
+    said = [CONTENTS[question] for question in plan.questions] + [rounds]
+    said += [blocks] if set(plan.questions) - {"accuracy"} else []
+    said += ["intervals (95 %) over processes"] if several else []
+    return "; ".join(said)
 
 
 def _largest(cells: Sequence[Cell], plan: BenchPlan, setting: Setting) -> list[dict[str, Any]]:
@@ -75,7 +82,7 @@ def _largest(cells: Sequence[Cell], plan: BenchPlan, setting: Setting) -> list[d
 
 def _distinct(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
-    for cell in cells:
+    for cell in (cell for cell in cells if cell.question == "throughput"):
         identity = {key: cell.identity[key] for key in ("model", "precision", "step")}
         if identity not in seen:
             seen.append(identity)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fastbs.bench.own_step import reference
-
 from fastbs.bench.cells import make_cells
 from fastbs.bench.measure import measure
+from fastbs.bench.own_step import reference
 from fastbs.bench.plan import BenchPlan
 from fastbs.bench.setting import open_setting
 from fastbs.rendering.bench import render_bench
@@ -59,7 +58,7 @@ def measure_step(
         {
             "questions": ["step"],
             "function": reference(make_step),
-            "batch_sizes": sorted(set(batch_sizes)),
+            "batch_sizes": sorted({int(size) for size in batch_sizes}),
             "processes": processes,
             "blocks": blocks,
             "block_seconds": block_seconds,

@@ -34,19 +34,30 @@ def measure_own_step(
     make_step = load(function)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
-    step = make_step(batch_size)
+    with _its_own_failures():
+        step = make_step(batch_size)
     if not callable(step):
         raise BadInput(
             f"function: {function} returned {type(step).__name__} for batch size {batch_size}; "
             "it must return one step, a callable without arguments"
         )
-    steady = measure_steady(step, device, blocks=blocks, block_seconds=block_seconds)
+    with _its_own_failures():
+        steady = measure_steady(step, device, blocks=blocks, block_seconds=block_seconds)
     return steady.to_json() | {
         "images": batch_size,
         "phases": None,
         "memory": memory_held(device),
         "allocator": allocator(),
     }
+
+
+@contextmanager
+def _its_own_failures() -> Iterator[None]:
+    """What is missing to the user's code is a failure of that size, not something that fastbs could not find."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise RuntimeError(f"ModuleNotFoundError: {error}") from error
 
 
 def reference(make_step: Callable[[int], Callable[[], object]] | str) -> str:

@@ -1,8 +1,8 @@
 """The same training by three tools, every function in a process of its own.
 
 Each returns {"seconds", "top1"}: from the first line after the imports until validation accuracy is known, so that the
-making of net, loader and workers counts. Optimizers are as a tool's users write them: fused in fastbs, torch's default
-in the others, which read through the DataLoader that fastbs brings (PIL, workers kept from epoch to epoch).
+making of net, loader and workers counts. Each is as its users write it: in fastbs a fused optimizer and a channels_last
+net, in the others torch's defaults. These read through the DataLoader that fastbs brings (PIL, workers kept).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from fastbs.data.loaders.torch_loader import TorchLoader
 from fastbs.results.files import read_json
 from fastbs.results.run_folder import RunFolder
 from fastbs.training.run import train
+from fastbs.training.set_up import prepare_process
 
 
 def by_fastbs(config: dict[str, Any], dataset: str, machine: dict[str, Any]) -> dict[str, Any]:
@@ -103,8 +104,7 @@ def by_lightning(config: dict[str, Any], dataset: str, machine: dict[str, Any]) 
 
 def _set_up(config: dict[str, Any], dataset: str) -> tuple[RunConfig, Dataset]:
     run = RunConfig.from_json(config)
-    torch.set_num_threads(run.threads or 1)
-    torch.manual_seed(run.seed)
+    prepare_process(run)  # threads, seed, and no TF32, as ours
     return run, Dataset.from_json(read_json(Path(dataset), "dataset"))
 
 

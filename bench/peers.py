@@ -125,23 +125,27 @@ def as_table(document: dict[str, Any]) -> str:
 @click.option("--allocator", type=click.Choice(["same", "default"]), default="same", show_default=True)
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def main(folder: Path, batch_sizes: str, rounds: int, loader: str, allocator: Any, style: str, **options: Any) -> None:
-    """Train on FOLDER with fastbs, with Lightning and with a plain loop, and compare whole trainings."""
+    """Train on FOLDER with fastbs, with Lightning and with a plain loop, and compare whole trainings.
+
+    Exit code 1 when a row has no ratio.
+    """
     given = {"data": str(folder), "precisions": ["fp32"], "loaders": [loader], **options}
     try:
         plan = BenchPlan.from_json(given | {"batch_sizes": list(batch_sizes)})
         with open_setting(plan) as setting:
-            document = summary(measure(setting, rounds, loader, allocator))
+            document: dict[str, Any] = {"schema": SCHEMA, "kind": "peers"}
+            document |= summary(measure(setting, rounds, loader, allocator))
             document |= {"settings": setting.describe(), "machine": setting.machine}
     except BadInput as error:
         click.echo(f"fastbs: {error}", err=True)
         sys.exit(2)
-    document = {"schema": SCHEMA, "kind": "peers"} | document
     document["timed"] = (
         f"{rounds} rounds; seconds of a whole training after the imports: net, loader, {plan.epochs:g} epochs, one "
         f"evaluation, and of fastbs its records; peers read by DataLoader, fastbs by {loader}; allocator settings: "
         + ("ours for all" if allocator == "same" else "each tool's own")
     )
     click.echo(dump_json(document) if style == "json" else as_table(document), nl=style == "table")
+    sys.exit(1 if any(row["ratio"] is None for row in document["rows"]) else 0)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def run_bench(plan: BenchPlan, file: Path | None = None, pytest_args: Sequence[s
     with tempfile.TemporaryDirectory() as scratch:
         measured = Path(scratch) / "bench.json"
         storage = [] if pytest_args else [f"--benchmark-storage={scratch}"]  # or .benchmarks appears where we stand
-        arguments = [*_arguments(plan), f"--benchmark-json={measured}", *storage, *pytest_args]
+        arguments = [*_arguments(plan), *storage, *pytest_args, f"--benchmark-json={measured}"]
         code = _pytest(session, arguments, shown=bool(pytest_args))
         if session.bad_input is not None:
             raise session.bad_input
@@ -57,6 +57,8 @@ def run_bench(plan: BenchPlan, file: Path | None = None, pytest_args: Sequence[s
             raise BadInput(f"pytest refuses {' '.join(pytest_args)}; it says why above")
         if code == pytest.ExitCode.NO_TESTS_COLLECTED:
             raise NothingMatched
+        if session.document is None and code == pytest.ExitCode.OK:
+            raise BadInput(f"pytest measured nothing with {' '.join(pytest_args)}; leave that away")
         if session.document is None:
             raise RuntimeError(f"pytest ended with code {int(code)} before anything was measured")
         written = measured.exists() and measured.stat().st_size > 0  # not when no row is ok

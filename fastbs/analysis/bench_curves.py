@@ -64,8 +64,8 @@ def _fixed(fit: StepTimeFit, rows: Sequence[dict[str, Any]]) -> dict[str, Any] |
     """What the fixed time of a step is made of, each part measured by itself; None without a measured update.
 
     The parts are geometric means over batch sizes. The host's is what enqueueing a step takes on a GPU, and on a CPU
-    the operators of a step times the cost of dispatching one. What is left is "rest_ms": below 0 where the parts
-    overlap, as an update does with the host that enqueues it.
+    the operators of a step times the cost of dispatching one. What is left is "rest_ms". A GPU works beside the host
+    that enqueues: of the two only the slower is taken off there, the host where there is a floor, else the update.
     """
     update = _over_sizes(row["update_ms"] for row in rows)
     if update is None:
@@ -83,7 +83,7 @@ def _fixed(fit: StepTimeFit, rows: Sequence[dict[str, Any]]) -> dict[str, Any] |
         "total_ms": total,
         "update_ms": update,
         "host_ms": host,
-        "rest_ms": total - update - (host or 0.0),
+        "rest_ms": total - (update + (dispatch or 0.0) if enqueue is None else enqueue if fit.host else update),
         "host_is": None if host is None else what,
     }
 

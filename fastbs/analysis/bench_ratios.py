@@ -15,14 +15,14 @@ Find = Callable[[str, Mapping[str, Any]], MeasuredCell | None]  # question and i
 def input_gap(cell: MeasuredCell, find: Find) -> dict[str, Any]:
     """How many times faster the step of `cell` (question throughput) is with synthetic input, paired by round.
 
-    "input_bound": whether the whole 95 % interval lies above 1.05; null where there is none, as with one process.
+    "input_bound": whether the whole 95 % interval lies above 1.05 (true) or below (false); null where it cannot tell.
     """
     base = find(cell.question, {**cell.identity, "loader": "synthetic", "input": "synthetic"})
     gap = cell.time_ratio(base) if base is not None and base is not cell else None
     return {
         "input_gap": estimate(gap),
         "input_gap_interval": bounds(gap),
-        "input_bound": gap.low > INPUT_BOUND if gap and gap.bounded else None,
+        "input_bound": None if gap is None or gap.low <= INPUT_BOUND <= gap.high else gap.low > INPUT_BOUND,
     }
 
 

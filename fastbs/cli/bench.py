@@ -61,6 +61,8 @@ def bench(question: str, pytest_args: tuple[str, ...], file: Path | None, style:
     Exit code 1 when a row failed or none is ok. Rows that ran out of memory are rows.
     """
     try:
+        import pytest_benchmark  # noqa: F401, the plugin is loaded by name
+
         from fastbs.bench.plan import QUESTIONS, BenchPlan
         from fastbs.bench.run import NothingMatched, run_bench
     except ModuleNotFoundError as error:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastbs.measurement.card_state import CardState
+from fastbs.measurement.card_state import SHORTEST, CardState
 from fastbs.measurement.energy import EnergyMeter
 from fastbs.measurement.memory import minor_faults
 
@@ -31,7 +31,7 @@ class Steady:
     """What the blocks of one process say."""
 
     blocks: tuple[Block, ...]
-    energy_joules: float | None  # over all blocks, of all that ran on the device
+    energy_joules: float | None  # over all blocks, of all that ran on the device; None under a second
     energy_source: str | None
     power_w: float | None
     throttled_share: float | None  # of the time, by the counters of the card
@@ -72,7 +72,9 @@ def measure_steady(call: Callable[[], object], device: Any, *, blocks: int = 5, 
         wait()
         seconds = time.perf_counter() - start
         measured.append(Block(calls, seconds, minor_faults() - faults, card.sample()))
-    return Steady(tuple(measured), energy.stop(), energy.source, **card.stop())
+    joules = energy.stop()
+    long_enough = sum(block.seconds for block in measured) >= SHORTEST
+    return Steady(tuple(measured), joules if long_enough else None, energy.source, **card.stop())
 
 
 def _warm_up(call: Callable[[], object], wait: Callable[[], None]) -> None:

@@ -30,7 +30,7 @@ def _steps(rows: Sequence[Row]) -> Iterator[Column]:
     yield "batch", lambda row: count(row["batch_size"])
     if rows[0]["question"] == "data":
         yield "loader", lambda row: str(row["loader"])
-    yield {"inference": "latency ms", "data": "batch ms"}.get(rows[0]["question"], "step ms"), _step_ms
+    yield {"inference": "pass ms", "data": "batch ms"}.get(rows[0]["question"], "step ms"), _step_ms
     yield "images/s", lambda row: significant(row["images_per_second"])
     yield "rank", rank
     yield "of best", lambda row: _of(row["images_per_second"], speeds)
@@ -49,7 +49,7 @@ def _steps(rows: Sequence[Row]) -> Iterator[Column]:
 
 def _update(rows: Sequence[Row]) -> Iterator[Column]:
     yield "update", lambda row: str(row["implementation"])
-    yield "us", lambda row: with_spread(row["us"], _half(row["us_interval"]))
+    yield "us", lambda row: _with_interval(row["us"], row["us_interval"])
     yield "GB/s", lambda row: significant(row["gb_per_second"])
     yield "of stream", lambda row: percent(row["stream_share"])
     yield "launches", lambda row: count(row["launches"])
@@ -77,7 +77,7 @@ def _share_at(batch_size: int) -> Callable[[Row], str]:
 
 
 def _step_ms(row: Row) -> str:
-    return with_spread(row["step_ms"], _half(row["step_ms_interval"]))
+    return _with_interval(row["step_ms"], row["step_ms_interval"])
 
 
 def _update_ms(row: Row) -> str:
@@ -113,6 +113,14 @@ def _target(rows: Sequence[Row]) -> str:
 
 def _statuses(row: Row) -> str:
     return ", ".join(f"{n} {status}" for status, n in row["status_counts"].items())
+
+
+def _with_interval(value: float | None, interval: list[float] | None) -> str:
+    """A spread up to 10 % as one number; a wider interval of a ratio scale is not symmetric and is shown as it is."""
+    half = _half(interval)
+    if value is None or half is None or interval is None or half <= 0.1 * value:
+        return with_spread(value, half)
+    return f"{significant(value)} [{significant(interval[0])}, {significant(interval[1])}]"
 
 
 def _half(interval: list[float] | None) -> float | None:

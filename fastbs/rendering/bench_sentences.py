@@ -14,7 +14,7 @@ def curve_sentences(curve: Mapping[str, Any], on_gpu: bool) -> list[str]:
     A floor is the host's only where a device could have been the faster one: `on_gpu`.
     """
     sentences = [_fit(curve, on_gpu), " · ".join(_sizes(curve))]
-    if curve["fixed"]:
+    if curve["fixed"] and _is_known(curve["fit"]):
         sentences.append(_fixed(curve["fixed"]))
     if curve["update_trend"]:
         sentences.append(_trend(curve["update_trend"]))
@@ -68,13 +68,25 @@ def _fit(curve: Mapping[str, Any], on_gpu: bool) -> str:
         return f"no fit of {what} time: {fit['reason']}"
     form = "a line"
     if fit["form"] == "floor":
-        cause = ": the host" if on_gpu and curve["question"] != "data" else ""
+        cause = ": the host" if on_gpu and _is_the_host(curve) else ""
         form = f"a line with a floor of {significant(fit['host_ms'])} ms{cause}"
     return (
         f"{what} = {_with_interval(fit['alpha_ms'], fit['alpha_ms_interval'])} ms fixed"
         f" + {_with_interval(fit['beta_ms'], fit['beta_ms_interval'])} ms/image, {form}"
         f" (worst residual {percent(fit['max_residual'])}{_doubt(fit['max_residual'])})"
     )
+
+
+def _is_known(fit: Mapping[str, Any]) -> bool:
+    """Whether the fixed time is known well enough to be divided: its interval spans less than a factor of four."""
+    interval = fit["alpha_ms_interval"]
+    return interval is None or fit["form"] == "floor" or interval[1] < 4 * interval[0]
+
+
+def _is_the_host(curve: Mapping[str, Any]) -> bool:
+    """Whether enqueueing a step, measured by itself, takes most of the floor; an idle part of a card is flat too."""
+    fixed = curve["fixed"]
+    return bool(fixed and fixed["host_is"] == "enqueue" and fixed["host_ms"] >= 0.8 * curve["fit"]["host_ms"])
 
 
 def _doubt(residual: float) -> str:
@@ -91,17 +103,18 @@ def _sizes(curve: Mapping[str, Any]) -> Iterator[str]:
     if fit["form"] == "floor":
         yield f"knee at {significant(curve['knee'])}"
     best, least = curve["best"], curve["within_5_percent"]
-    if best is not None:
+    if best is not None and len(curve["batch_sizes"]) > 1:
         smaller = f"{least:,} is the smallest" if least < best else "no smaller one is"
         yield f"most images/s at {best:,}, {smaller} within 5 % of it"
 
 
 def _fixed(fixed: Mapping[str, Any]) -> str:
-    least = "at least " if fixed["host_is"] != "enqueue" else ""
+    enqueued = fixed["host_is"] == "enqueue"
+    least, beside = ("", " (host and card side by side: the slower one counts)") if enqueued else ("at least ", "")
     host = f", host {least}{significant(fixed['host_ms'])} ({fixed['host_is']})" if fixed["host_ms"] is not None else ""
     return (
         f"fixed {significant(fixed['total_ms'])} ms: update {significant(fixed['update_ms'])}{host}, "
-        f"rest {significant(fixed['rest_ms'])}{' (the parts overlap)' if fixed['rest_ms'] < 0 else ''}"
+        f"rest {significant(fixed['rest_ms'])}{beside}"
     )
 
 

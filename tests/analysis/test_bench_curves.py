@@ -128,7 +128,9 @@ def test_the_fixed_time_is_split_into_parts_measured_by_themselves():
     }
     fixed = curve(exact(floored, phases=phases, host_seconds=4.8e-3, operators=100))["fixed"]
     assert fixed["host_is"] == "enqueue" and fixed["host_ms"] == pytest.approx(4.8)
-    assert fixed["rest_ms"] == pytest.approx(5 - 0.4 - 4.8)  # below 0: the parts overlap
+    assert fixed["rest_ms"] == pytest.approx(5 - 4.8)  # the card updates beside the host, which is the slower one
+    fixed = curve(exact(line, phases=phases, host_seconds=1e-3))["fixed"]
+    assert fixed["rest_ms"] == pytest.approx(1.22 - 0.4)  # the host enqueues beside the card
 
 
 def test_what_was_not_measured_is_not_split():

@@ -121,10 +121,10 @@ def test_the_input_gap_is_paired_by_round():
 
 
 def test_a_gap_below_5_percent_or_within_noise_is_not_called_input_bound():
-    for factors in ([1.04, 1.04, 1.04], [1.01, 1.3, 1.02]):
+    for factors, bound in (([1.04, 1.04, 1.04], False), ([1.01, 1.3, 1.02], None)):  # None: it may be either
         waits = [ok(k, 0.01 * factor) for k, factor in enumerate(factors)]
         real, _ = rows([cell("dali"), cell()], [waits, [ok(k, 0.01) for k in range(3)]])
-        assert real["input_bound"] is False
+        assert real["input_bound"] is bound
     real, _ = rows([cell("dali"), cell()], [[ok(0, 0.02)], [ok(0, 0.01)]])
     assert real["input_gap"] == pytest.approx(2) and real["input_bound"] is None  # one process cannot tell
 

@@ -19,7 +19,7 @@ def test_a_written_document_is_read_back(tmp_path):
     [
         ("", "not a readable JSON"),
         ('{"schema": 1, "kind"', "not a readable JSON"),
-        ("[]", "not a fastbs x record"),
+        ("[]", "not a JSON object"),
         ('{"schema": 1, "kind": "y"}', "not a fastbs x record"),
         (json.dumps({"schema": SCHEMA + 1, "kind": "x"}), "newer"),
         ('{"kind": "x"}', "schema"),
