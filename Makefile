@@ -19,15 +19,25 @@ lint: .venv/installed
 	.venv/bin/python -m mypy
 	.venv/bin/python -c "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())"
 
-# All that needs a card, from the source tree with the interpreter's own packages: installs nothing.
-# DATA is the folder that holds scenes.tar and its like; OUT takes a JSON file per bench.
+# All that needs a card, from the source tree with the interpreter's own packages: installs nothing. What fails does
+# not keep the rest from running. DATA is the folder that holds scenes.tar and its like; OUT takes a JSON file per bench.
 OUT ?= runs/gpu
 BENCH = PYTHONPATH=. "$(PYTHON)" -m fastbs bench
+GPU = gpu-tests gpu-throughput gpu-update gpu-inference gpu-data
+.PHONY: $(GPU)
 gpu:
+	@$(MAKE) --keep-going --no-print-directory $(GPU)
+
+gpu-tests:
 	PYTHONPATH=. $(if $(DATA),FASTBS_SHARED_DATA="$(DATA)") "$(PYTHON)" -m pytest -rs -m gpu tests
+gpu-throughput:
 	$(BENCH) throughput --device cuda --model small,resnet50 --batch-sizes 1,8,32,128 --json "$(OUT)/throughput.json"
+gpu-update:
 	$(BENCH) update --device cuda --batch-sizes 1,8,32,128 --processes 2 --json "$(OUT)/update.json"
+gpu-inference:
 	$(BENCH) inference --device cuda --model resnet50 --batch-sizes 1,8,32,128 --processes 2 --json "$(OUT)/inference.json"
+gpu-data:
+	$(BENCH) data --device cuda --batch-sizes 8,128 --processes 2 --json "$(OUT)/data.json"
 
 # What make has made; other results under runs/ stay.
 clean:

@@ -106,7 +106,7 @@ def _update(plan: BenchPlan, setting: Setting) -> list[Cell]:
 
 
 def _data(plan: BenchPlan, setting: Setting) -> list[Cell]:
-    run = setting.run(plan.models[0], setting.precisions[0], "dali")
+    run = setting.run(plan.models[0], setting.precisions[0], "synthetic")  # so that it also runs without DALI
     return [
         Cell(
             question="data",
@@ -118,7 +118,7 @@ def _data(plan: BenchPlan, setting: Setting) -> list[Cell]:
             },
             target="fastbs.bench.data_loading:measure_loading",
             arguments={
-                "dataset": setting.dataset_file(plan.models[0], "dali"),
+                "dataset": setting.dataset_file(plan.models[0], "torch"),
                 "loader": loader,
                 "batch_size": size,
                 "image_size": run.image_size,

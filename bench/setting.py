@@ -88,6 +88,8 @@ class Setting:
         models = {
             model: {
                 "image_size": known["run"]["image_size"],
+                "augment": known["run"]["augment"],
+                "loader_threads": known["run"]["loader_threads"],
                 "norm": known["norm"],
                 "parameters": known["parameters"],
                 "classes": self.classes(model),

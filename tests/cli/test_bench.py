@@ -95,6 +95,18 @@ def test_a_file_that_cannot_be_written_is_said_before_anything_is_measured(tmp_p
     assert done.returncode == 2 and "cannot be written" in done.stderr and "1/3" not in done.stderr
 
 
+def processes_in(folder):
+    """What still runs there; ours inherit it from the command."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "cwd").resolve() == folder:
+                found.append(entry.name)
+        except OSError:
+            continue  # ended meanwhile, or another user's
+    return found
+
+
 def test_an_interrupt_is_one_line_leaves_no_process_and_no_file(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "fastbs", "bench", "throughput", "--batch-sizes", "1", "--json", "out.json"],
@@ -103,6 +115,7 @@ def test_an_interrupt_is_one_line_leaves_no_process_and_no_file(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
     )
     for line in process.stderr:
         if line.startswith("1/3"):  # it is measuring
@@ -112,6 +125,7 @@ def test_an_interrupt_is_one_line_leaves_no_process_and_no_file(tmp_path):
     assert process.returncode == 130 and out == "", errors
     assert errors.splitlines()[-1] == "fastbs: interrupted" and "Traceback" not in errors
     assert not list(tmp_path.iterdir())
+    assert not processes_in(tmp_path)
 
 
 @pytest.mark.parametrize(
