@@ -14,6 +14,7 @@ from fastbs.analysis.measured_cell import MeasuredCell
 from fastbs.analysis.update_rows import steps_of_model, update_costs, update_curve
 from fastbs.results.files import SCHEMA
 
+PROTOCOL = 1  # raised when what a time contains changes: times of different protocols are not comparable
 WITHOUT_CURVE = ("update", "accuracy")
 
 
@@ -44,6 +45,7 @@ def bench_document(
     return {
         "schema": SCHEMA,
         "kind": "bench",
+        "protocol": PROTOCOL,
         "questions": list(dict.fromkeys(cell.question for cell in measured)),
         "settings": settings,
         "machine": machine,

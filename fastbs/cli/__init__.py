@@ -18,6 +18,7 @@ VERBS = {
     "train": "one run, resumable",
     "sweep": "batch sizes x seeds with controls: the table and the claims",
     "bench": "what each batch size costs: throughput, update, data, inference, accuracy",
+    "compare": "two sets of measurements: slower, faster, the same, or cannot tell; a gate for pull requests",
     "show": "the table of finished or running records again",
 }
 BUG = 70
@@ -44,7 +45,8 @@ class LazyGroup(click.Group):
 def fastbs(debug: bool) -> None:
     """Which batch size? Measured, explained, and compared.
 
-    Exit codes: 0 fine · 1 a run failed · 2 usage or bad input · 70 a bug of ours · 130 interrupted.
+    Exit codes: 0 fine · 1 a run, a row or a check failed · 2 usage or bad input · 3 not comparable · 4 cannot
+    tell · 5 nothing matched · 70 a bug of ours · 130 interrupted.
     """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,23 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
             return value if isinstance(value, tuple) else parse_batch_sizes(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Share(click.ParamType[float]):
+    """A fraction of a value: `3%`, `2.5%` or `0.03`."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            share = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+        except ValueError:
+            share = math.nan
+        if not 0 < share < 1:
+            self.fail(f"{value!r} is not between 0 and 100 %; write 3% or 0.03", param, ctx)
+        return share
 
 
 def experiment_options(command: Command) -> Command:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,23 @@ def make_folder(path: Path) -> None:
         raise cannot_write(path, error) from error
 
 
+def read_text(path: Path) -> str:
+    """All of a text file; BadInput when that is not possible."""
+    try:
+        return read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: not a text file ({error.reason})") from error
+
+
+def append_text(path: Path, text: str) -> None:
+    """Add to what a file holds; BadInput when that is not possible."""
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
 def require_writable(path: Path) -> None:
     """Make the folder of a file that is to be written later; BadInput when it will not be possible."""
     make_folder(path.parent)
@@ -66,7 +84,7 @@ def is_storage_error(error: BaseException) -> bool:
 
 
 def cannot_write(path: Path, error: OSError) -> BadInput:
-    return BadInput(f"{path}: cannot be written ({error.strerror or error}); choose another place with --out")
+    return BadInput(f"{path}: cannot be written ({error.strerror or error}); choose another place")
 
 
 def dump_json(document: Any) -> str:
@@ -83,17 +101,45 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
     document = read_plain_json(path)
     if document.get("kind") != kind:
         raise BadInput(f"{path}: not a fastbs {kind} record")
-    if not isinstance(document.get("schema"), int) or document["schema"] > SCHEMA:
-        raise BadInput(f"{path}: schema {document.get('schema')} is newer than {SCHEMA}; update fastbs to read it")
+    require_schema(document, path)
     return document
+
+
+def require_schema(document: Mapping[str, Any], source: Path) -> None:
+    """BadInput when `document` is of a newer schema than this version's, or says none."""
+    schema = document.get("schema")
+    if not isinstance(schema, int):
+        raise BadInput(f"{source}: no schema version; not written by fastbs")
+    if schema > SCHEMA:
+        raise BadInput(f"{source}: schema {schema} is newer than {SCHEMA}; update fastbs to read it")
 
 
 def read_plain_json(path: Path) -> dict[str, Any]:
     """A JSON object of anybody's; BadInput when it is unreadable or something else."""
+    return parse_object(read_bytes(path), path)
+
+
+def read_bytes(path: Path, limit: int | None = None) -> bytes:
+    """All of a file; BadInput when that is not possible, or more than `limit` bytes."""
     try:
-        document = json.loads(path.read_bytes())
+        with open(path, "rb") as file:
+            content = file.read() if limit is None else file.read(limit + 1)
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: not a readable JSON file ({error})") from error
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise BadInput(f"{path}: not a readable file ({reason})") from error
+    if limit is not None and len(content) > limit:
+        raise BadInput(f"{path}: more than {limit:,} bytes; leave out the raw rounds")
+    return content
+
+
+def parse_object(content: bytes, source: Path) -> dict[str, Any]:
+    """The JSON object that `content` is. Numbers may still be NaN or infinite: who uses one checks it."""
+    try:
+        document = json.loads(content)
+    except RecursionError as error:
+        raise BadInput(f"{source}: not a readable JSON file (nested too deeply)") from error
+    except ValueError as error:
+        raise BadInput(f"{source}: not a readable JSON file ({error})") from error
     if not isinstance(document, dict):
-        raise BadInput(f"{path}: not a JSON object")
+        raise BadInput(f"{source}: not a JSON object")
     return document

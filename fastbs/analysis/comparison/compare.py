@@ -1,0 +1,57 @@
+"""Two sides, compared: one document with every row, the curves, the differences between the machines, and the gate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from fastbs.analysis.comparison.curves import compare_curves
+from fastbs.analysis.comparison.differences import differences
+from fastbs.analysis.comparison.gate import Gate, judge
+from fastbs.analysis.comparison.metrics import METRICS
+from fastbs.analysis.comparison.options import Options
+from fastbs.analysis.comparison.records import Side
+from fastbs.analysis.comparison.rows import make_rows
+from fastbs.errors import BadInput
+from fastbs.results.files import SCHEMA
+
+
+def compare(base: Side, head: Side, *, options: Options, gate: Gate) -> dict[str, Any]:
+    """The document of kind "comparison"; numbers are not rounded, and null where nothing is known.
+
+    A row has "change", head / base - 1 of the metric's own value (points: head - base), its "interval" at the "level"
+    at which Holm's procedure tests it, and the "smallest_visible" change that would have been called one with 80 %
+    probability. "spread_from" says where the spread comes from: processes, pairs, calibration, assumed, or ranks of
+    times of which some are misses. Exit codes of the gate: 5 nothing matched, 3 not comparable, 1 a rule fired, 4
+    cannot tell and asked to fail on it, 0. BadInput for an unknown metric or difference.
+    """
+    for name in options.metrics or ():
+        if name not in METRICS:
+            raise BadInput(f"metric: {name!r} is unknown; known: {', '.join(METRICS)}")
+    found = differences(base, head, options.allow)
+    flags = [difference for difference in found if difference["tier"] == "flag" and not difference["allowed"]]
+    rows = make_rows(base, head, options, {rule.metric for rule in gate.rules}, flags)
+    curves = compare_curves(base, head, rows, options, flags)
+    return {
+        "schema": SCHEMA,
+        "kind": "comparison",
+        "base": _side(base),
+        "head": _side(head),
+        "settings": {
+            "margin": options.margin,
+            "alpha": options.alpha,
+            "noise": options.noise,
+            "calibration": options.calibration and options.calibration.source,
+            "allow": sorted(options.allow),
+            "metrics": options.metrics and list(options.metrics),
+        },
+        "differences": found,
+        "rows": rows,
+        "curves": curves,
+        "counts": dict(Counter(row["verdict"] for row in rows)),
+        "gate": judge(gate, rows, curves, found),
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {"files": sorted(side.files), "commit": side.commit, "dirty": side.dirty}

@@ -1,0 +1,20 @@
+"""What a person calls a row."""
+
+from __future__ import annotations
+
+from fastbs.analysis.comparison.records import Key
+
+UNSAID = {"allocator": "fastbs", "arm": "main", "input": "synthetic"}  # the usual value needs no word
+
+
+def name_of(curve: Key) -> str:
+    """A key without its batch size in words, "throughput small fp32 synthetic eager"; of a foreign file its name."""
+    settings = dict(curve)
+    if settings["question"] == "benchmark":
+        return str(settings["fullname"])
+    said = [
+        f"{value} px" if name == "image_size" else str(value)
+        for name, value in settings.items()
+        if name != "batch_size" and value is not None and UNSAID.get(name) != value
+    ]
+    return " ".join(said)

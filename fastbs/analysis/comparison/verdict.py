@@ -1,0 +1,62 @@
+"""From an estimate to a word: slower, faster, the same, or cannot tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastbs.analysis.comparison.estimate import Estimate
+from fastbs.analysis.comparison.metrics import Metric
+
+SAME, CANNOT_TELL = "same", "cannot tell"
+SUSPECT = 3.0  # margins: a smaller change may come from another driver or library just as well
+TIMED = ("images_per_second", "seconds", "update_us")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    word: str
+    notes: list[str] = field(default_factory=list)
+
+
+def verdict_of(estimate: Estimate, level: float, metric: Metric, margin: float) -> str:
+    """`margin` as a share or in points. The same: surely within it. Changed: surely not zero. Else one cannot tell."""
+    low, high = (as_change(bound, metric) for bound in estimate.interval(level))
+    if -margin <= low and high <= margin:
+        return SAME
+    return changed(estimate.change, metric) if low > 0 or high < 0 else CANNOT_TELL
+
+
+def changed(change: float, metric: Metric) -> str:
+    return metric.better if (change > 0) == metric.higher_is_better else metric.worse
+
+
+def doubted(
+    word: str,
+    estimate: Estimate,
+    level: float,
+    metric: Metric,
+    *,
+    margin: float,
+    clocks: tuple[float, float] | None,
+    flags: Sequence[dict[str, Any]],
+) -> Verdict:
+    """The verdict, taken back where something else explains the change as well: the clock, or another version."""
+    if word in (SAME, CANNOT_TELL):
+        return Verdict(word)
+    notes = []
+    if clocks is not None and metric.name in TIMED:
+        faster_clock = math.log(clocks[1] / clocks[0]) * (1 if metric.higher_is_better else -1)
+        low, high = (bound - faster_clock for bound in estimate.interval(level))
+        if low <= 0 <= high:
+            notes.append(f"{word} by clock only")
+    if abs(as_change(estimate.change, metric)) < SUSPECT * margin:
+        notes += [f"{flag['name']} {flag['base']} -> {flag['head']} could explain it" for flag in flags]
+    return Verdict(CANNOT_TELL if notes else word, notes)
+
+
+def as_change(value: float, metric: Metric) -> float:
+    """From the scale of an estimate to head / base - 1, or points as they are."""
+    return math.expm1(value) if metric.scale == "ratio" else value
