@@ -24,17 +24,21 @@ def measure_rounds(
         left = [index for index, before in enumerate(outcomes) if all(o["status"] == "ok" for o in before)]
         random.Random(number).shuffle(left)
         for index in left:
-            cell = cells[index].in_round(number)
-            outcome = worker.call(cell.target, cell.arguments, threads=cell.threads, env=cell.env)
-            if outcome.bad_input:
-                raise BadInput(outcome.reason or "")
-            outcomes[index].append(
-                {
-                    "process": number,
-                    "status": outcome.status,
-                    "reason": outcome.reason,
-                    "value": outcome.value,
-                }
-            )
-            done(cell, outcome)
+            outcome = measure_once(cells[index], number)
+            outcomes[index].append(as_process(outcome, number))
+            done(cells[index], outcome)
     return outcomes
+
+
+def measure_once(cell: Cell, number: int) -> worker.Outcome:
+    """One fresh process for `cell`, with the seed of that round. BadInput is the user's to mend."""
+    cell = cell.in_round(number)
+    outcome = worker.call(cell.target, cell.arguments, threads=cell.threads, env=cell.env)
+    if outcome.bad_input:
+        raise BadInput(outcome.reason or "")
+    return outcome
+
+
+def as_process(outcome: worker.Outcome, number: int) -> dict[str, Any]:
+    """As `bench_document` takes it."""
+    return {"process": number, "status": outcome.status, "reason": outcome.reason, "value": outcome.value}

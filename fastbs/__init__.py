@@ -7,7 +7,6 @@ The verbs load what they need when they are first used: `fastbs.sweep(config, ou
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 _VERBS = {"sweep": "fastbs.sweeps.sweep", "train": "fastbs.sweeps.single", "measure_step": "fastbs.bench.measure_step"}
@@ -19,6 +18,8 @@ def __getattr__(name: str) -> Any:
     if name in _VERBS:
         return getattr(importlib.import_module(_VERBS[name]), name)
     if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version  # 40 ms that few need
+
         try:
             return version("fastbs")
         except PackageNotFoundError:

@@ -24,6 +24,7 @@ def accuracy(cell: MeasuredCell) -> dict[str, Any]:
         "target": cell.first("target"),
         "top1": top1.estimate if top1 else None,
         "top1_interval": bounds(top1),
+        "top1_by_process": [sample["top1"] for sample in samples],
         "time_to_target_s": median_with_misses(reached + missed),
         "seconds_to_target": reached + missed,
         "targets_reached": sum(time is not None for time in reached),

@@ -16,17 +16,18 @@ from fastbs.analysis.comparison.compare import compare as compare_sides
 from fastbs.analysis.comparison.gate import DEFAULT_GATE, Gate
 from fastbs.analysis.comparison.options import Options
 from fastbs.analysis.comparison.sides import make_side
+from fastbs.cli.gate import gate_option, read_gate
 from fastbs.cli.options import Share, output_format
 from fastbs.errors import BadInput
 from fastbs.rendering.comparison import render_comparison
-from fastbs.results.files import append_text, read_json, read_text
+from fastbs.results.files import append_text, read_json
 from fastbs.results.measurement_files import read_measurements
 
 
 @click.command()
 @click.argument("base", required=False)
 @click.argument("head", required=False)
-@click.option("--gate", "gate_file", type=click.Path(path_type=Path), help="Rules that HEAD must pass (TOML).")
+@gate_option
 @click.option("--dump-gate", is_flag=True, help="Print the rules that hold without --gate, as a file to start from.")
 @click.option("--self-test", is_flag=True, help="Prove that the gate can fail, on made-up measurements.")
 @click.option("--noise-file", type=click.Path(path_type=Path), help="Noise of this machine, from fastbs calibrate.")
@@ -61,7 +62,7 @@ def compare(
     if dump_gate:
         click.echo(DEFAULT_GATE, nl=False)
         return
-    gate = Gate.parse(read_text(gate_file) if gate_file else DEFAULT_GATE, str(gate_file or "default gate"))
+    gate = read_gate(gate_file)
     if fail_on_cannot_tell:
         gate = dataclasses.replace(gate, cannot_tell="fail")
     if self_test:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = ("fastbs", "kernels", "bench", "pyproject.toml")  # what else lies in the folder changes no number
 
 
-def source_tree(root: Path = ROOT) -> dict[str, Any]:
-    """commit, and dirty: whether the code differs from it; both None unless fastbs runs from a git checkout."""
+def source_tree(root: Path = ROOT, code: Sequence[str] = CODE) -> dict[str, Any]:
+    """commit, and dirty: whether `code` (paths; none: all) differs from it; both None unless `root` is a checkout."""
     commit = changes = None
     if (root / ".git").exists():  # not a checkout around the environment that fastbs is installed in
         commit = _git(root, "rev-parse", "HEAD")
-        changes = _git(root, "status", "--porcelain", "--", *CODE)
+        changes = _git(root, "status", "--porcelain", "--", *code)
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}
 
 

@@ -176,7 +176,7 @@ def how_decided(document: Document, quote: Quote) -> list[str]:
     }
     sources = [text for name, text in said.items() if name in spreads]
     sentences = [f"Intervals: {level}{together}, from {' and '.join(sources)}"] if sources else []
-    sentences.append(f"same: within ±{_percent(settings['margin'])}")
+    sentences.append(f"same: its own {level} interval lies within ±{_percent(settings['margin'])}")
     sentences.append(" → ".join(_side(name, document[name.lower()], quote) for name in ("BASE", "HEAD")))
     code = document["gate"]["exit_code"]
     return [*sentences, f"exit code {code}: {EXITS[code]}"]

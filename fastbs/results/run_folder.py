@@ -99,7 +99,7 @@ class RunFolder:
         try:
             whole = self.metrics.read_text(encoding="utf-8").rpartition("\n")[0]
             return tuple(from_json(Evaluation, json.loads(line)) for line in whole.splitlines())
-        except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise BadInput(f"{self.metrics}: not lines of fastbs metrics ({error})") from error
 
     def record(self) -> RunRecord | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib
 import json
 import os
@@ -15,16 +14,7 @@ from typing import Any
 
 from fastbs.results.lock import locked
 from fastbs.worker import failures, started
-
-PR_SET_PDEATHSIG = 1
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel kill us when the caller dies (Linux); leave at once when it already has."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+from fastbs.worker.lifetime import die_with
 
 
 def answer_to(request: dict[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,8 @@ def test_ci_runs_the_readme_s_test_command_first_then_the_style():
 def test_a_gpu_run_installs_nothing(tmp_path, copy_tree):
     said = dry_run(copy_tree(tmp_path / "a b"), "gpu", "PYTHON=/opt/my python/bin/python3", "DATA=/mnt/a b").stdout
     assert "install" not in said and ".venv" not in said
-    assert said.splitlines()[1].startswith('PYTHONPATH=. FASTBS_SHARED_DATA="/mnt/a b" "/opt/my python/bin/python3" -m pytest')
+    first = said.splitlines()[1]
+    assert first.startswith('PYTHONPATH=. FASTBS_SHARED_DATA="/mnt/a b" "/opt/my python/bin/python3" -m pytest')
     assert "--keep-going" in said  # a test that fails must not cost the measurements
 
 

@@ -19,6 +19,7 @@ def test_a_written_document_is_read_back(tmp_path):
     [
         ("", "not a readable JSON"),
         ('{"schema": 1, "kind"', "not a readable JSON"),
+        ("[" * 100_000, "nested too deeply"),
         ("[]", "not a JSON object"),
         ('{"schema": 1, "kind": "y"}', "not a fastbs x record"),
         (json.dumps({"schema": SCHEMA + 1, "kind": "x"}), "newer"),

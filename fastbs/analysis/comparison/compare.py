@@ -20,10 +20,10 @@ def compare(base: Side, head: Side, *, options: Options, gate: Gate) -> dict[str
     """The document of kind "comparison"; numbers are not rounded, and null where nothing is known.
 
     A row has "change", head / base - 1 of the metric's own value (points: head - base), its "interval" at the "level"
-    at which Holm's procedure tests it, and the "smallest_visible" change that would have been called one with 80 %
-    probability. "spread_from" says where the spread comes from: processes, pairs, calibration, assumed, or ranks of
-    times of which some are misses. Exit codes of the gate: 5 nothing matched, 3 not comparable, 1 a rule fired, 4
-    cannot tell and asked to fail on it, 0. BadInput for an unknown metric or difference.
+    at which it was judged (Holm's; of rows that are the same, alpha), and the "smallest_visible" change, which would
+    have been called one with 80 % probability. "spread_from" says where the spread comes from: processes, pairs,
+    calibration, assumed, or ranks of times of which some are misses. Exit codes of the gate: 5 nothing matched, 3 not
+    comparable, 1 a rule fired, 4 cannot tell and asked to fail on it, 0. BadInput for an unknown metric or difference.
     """
     for name in options.metrics or ():
         if name not in METRICS:

@@ -13,7 +13,7 @@ from fastbs.analysis.comparison.names import name_of
 from fastbs.analysis.comparison.options import Options
 from fastbs.analysis.comparison.records import Key, Record, Sample, Side
 from fastbs.analysis.comparison.samples import centre, estimate_of, scaled
-from fastbs.analysis.comparison.verdict import as_change, doubted, verdict_of
+from fastbs.analysis.comparison.verdict import SAME, as_change, doubted, is_same, verdict_of
 
 FEWEST = 2  # batch sizes
 
@@ -109,7 +109,8 @@ def _mean_change(curve: Curve, options: Options, flags: Sequence[dict[str, Any]]
         sorted(before.values) == sorted(after.values) and before.exact == after.exact
         for before, after in zip(curve.samples(curve.base), curve.samples(curve.head), strict=True)
     )
-    word = "same" if same else verdict_of(estimate, options.alpha, metric, options.margin)
+    same = same or is_same(estimate, options.alpha, metric, options.margin)
+    word = SAME if same else verdict_of(estimate, options.alpha, metric)
     verdict = doubted(word, estimate, options.alpha, metric, margin=options.margin, clocks=None, flags=flags)
     return {
         "change": as_change(estimate.change, metric),

@@ -20,6 +20,7 @@ from fastbs.analysis.comparison.verdict import (
     as_change,
     changed,
     doubted,
+    is_same,
     verdict_of,
 )
 
@@ -106,6 +107,7 @@ def _comparable(value: Hashable) -> tuple[str, Any]:
 
 def _row(pairing: Pairing, level: float | None, options: Options, flags: Sequence[dict[str, Any]]) -> dict[str, Any]:
     metric, estimate = pairing.metric, pairing.estimate
+    level = options.alpha if _is_same(pairing, options) else level
     verdict = _verdict(pairing, level, options, flags)
     values = [centre(sample, metric) for sample in pairing.samples]
     seen = None if estimate is None or level is None else (estimate.interval(level), estimate.smallest_visible(level))
@@ -158,9 +160,10 @@ def _verdict(pairing: Pairing, level: float | None, options: Options, flags: Seq
     if pairing.estimate is None:
         return Verdict(_by_ranks(pairing, level))
     assert level is not None
-    word = verdict_of(pairing.estimate, level, pairing.metric, options.margin)
+    if _is_same(pairing, options):
+        return Verdict(SAME)
     return doubted(
-        word,
+        verdict_of(pairing.estimate, level, pairing.metric),
         pairing.estimate,
         level,
         pairing.metric,
@@ -168,6 +171,10 @@ def _verdict(pairing: Pairing, level: float | None, options: Options, flags: Seq
         clocks=_clocks(pairing),
         flags=flags,
     )
+
+
+def _is_same(pairing: Pairing, options: Options) -> bool:
+    return pairing.estimate is not None and is_same(pairing.estimate, options.alpha, pairing.metric, options.margin)
 
 
 def _of_statuses(base: Record | None, head: Record | None) -> str:

@@ -21,11 +21,18 @@ class Verdict:
     notes: list[str] = field(default_factory=list)
 
 
-def verdict_of(estimate: Estimate, level: float, metric: Metric, margin: float) -> str:
-    """`margin` as a share or in points. The same: surely within it. Changed: surely not zero. Else one cannot tell."""
-    low, high = (as_change(bound, metric) for bound in estimate.interval(level))
-    if -margin <= low and high <= margin:
-        return SAME
+def is_same(estimate: Estimate, alpha: float, metric: Metric, margin: float) -> bool:
+    """Surely within `margin`, a share or points: its whole interval is, at `alpha` and not at the level of many rows.
+
+    That level guards against false changes; a row that is called the same falsely is one at most in 1 / `alpha`.
+    """
+    low, high = (as_change(bound, metric) for bound in estimate.interval(alpha))
+    return -margin <= low and high <= margin
+
+
+def verdict_of(estimate: Estimate, level: float, metric: Metric) -> str:
+    """Changed: surely not zero, at `level`. Else one cannot tell."""
+    low, high = estimate.interval(level)
     return changed(estimate.change, metric) if low > 0 or high < 0 else CANNOT_TELL
 
 

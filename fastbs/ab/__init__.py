@@ -1,0 +1,1 @@
+"""A against B: measured in turns, analysed in pairs."""

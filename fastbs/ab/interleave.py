@@ -1,0 +1,105 @@
+"""Measure two sides in turns until enough can be seen, or time is up."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastbs.ab.remote import Remote
+from fastbs.analysis.comparison.estimate import from_pairs
+from fastbs.analysis.measured_cell import MeasuredCell
+
+ALPHA = 0.05  # of all rows together
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When to stop: every row shows changes of `visible` (a share), or after `seconds`; `least` pairs in any case.
+
+    How many are needed is judged from their own spread, and few pairs may agree by chance: with at least eight, no
+    more than 5 % of comparisons raise a false alarm (simulated).
+    """
+
+    visible: float = 0.03
+    seconds: float = 20 * 60
+    least: int = 8
+    most: int | None = None
+
+
+@dataclass
+class Pairs:
+    """Outcomes of both sides: outcomes[side][cell] holds one for each round, as `bench_document` takes them."""
+
+    outcomes: tuple[list[list[dict[str, Any]]], list[list[dict[str, Any]]]]
+    rounds: int = 0
+    ended: str = ""
+    seconds: float = 0.0
+    visible: list[float | None] = field(default_factory=list)  # smallest visible change of each cell, a share
+
+
+def measure_in_turns(base: Remote, head: Remote, stop: Stop, progress: Callable[[str], None], seed: int = 0) -> Pairs:
+    """Rounds of one fresh process per side and row: rows in random order, and the sides change places every round.
+
+    A row that does not end well on one side is measured no further. Both sides have the same number of cells.
+    """
+    number = len(base.opened["cells"])
+    pairs = Pairs(([[] for _ in range(number)], [[] for _ in range(number)]))
+    draw, start = random.Random(seed), time.monotonic()
+    while True:
+        left = [cell for cell in range(number) if _all_ok(pairs, cell)]
+        began = time.monotonic()
+        for cell in draw.sample(left, len(left)):
+            order = (0, 1) if pairs.rounds % 2 == 0 else (1, 0)
+            for side in order:
+                outcome = (base, head)[side].ask("measure", cell=cell, round=pairs.rounds)
+                pairs.outcomes[side][cell].append({"process": pairs.rounds} | outcome)
+        pairs.rounds += 1
+        pairs.seconds = time.monotonic() - start
+        pairs.visible = [_visible(pairs, cell, len(left)) for cell in range(number)]
+        progress(_said(pairs))
+        pairs.ended = _ended(pairs, stop, next_round=time.monotonic() - began) or ""
+        if pairs.ended:
+            return pairs
+
+
+def _ended(pairs: Pairs, stop: Stop, next_round: float) -> str | None:
+    """Why no further round is measured; None if one is."""
+    left = [cell for cell in range(len(pairs.visible)) if _all_ok(pairs, cell)]
+    if not left:
+        return "no row is left"
+    seen = [pairs.visible[cell] for cell in left]
+    if pairs.rounds >= stop.least and all(change is not None and change <= stop.visible for change in seen):
+        return f"changes of {100 * stop.visible:g} % are visible in every row"
+    if stop.most is not None and pairs.rounds >= stop.most:
+        return f"{stop.most} pairs are measured"
+    if pairs.rounds >= 2 and pairs.seconds + next_round > stop.seconds:
+        return f"{stop.seconds / 60:g} minutes are over"
+    return None
+
+
+def _all_ok(pairs: Pairs, cell: int) -> bool:
+    return all(outcome["status"] == "ok" for side in pairs.outcomes for outcome in side[cell])
+
+
+def log_ratios(pairs: Pairs, cell: int) -> list[float]:
+    """Of each round in which both sides are ok: log of head's seconds per call over base's."""
+    base, head = (MeasuredCell("", {}, side[cell]).seconds for side in pairs.outcomes)
+    return [math.log(head[number] / base[number]) for number in sorted(base.keys() & head.keys())]
+
+
+def _visible(pairs: Pairs, cell: int, rows: int) -> float | None:
+    """At the strictest level at which one of `rows` rows is tested; None with fewer than two pairs."""
+    ratios = log_ratios(pairs, cell)
+    if len(ratios) < 2:
+        return None
+    return math.expm1(from_pairs(ratios).smallest_visible(ALPHA / max(1, rows)))
+
+
+def _said(pairs: Pairs) -> str:
+    seen = [change for change in pairs.visible if change is not None]
+    rest = f", smallest visible change {100 * max(seen):.1f} %" if seen else ""
+    return f"round {pairs.rounds}{rest}, {pairs.seconds:.0f} s"

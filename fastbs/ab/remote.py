@@ -1,0 +1,99 @@
+"""Hold of a side: starts it in its tree, asks it, and makes sure that it runs the code of that tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fastbs
+from fastbs.ab.side import VERSION
+from fastbs.ab.worktree import Tree
+from fastbs.errors import BadInput
+
+OURS = Path(fastbs.__file__).resolve().parents[1]
+PATIENCE = 10  # seconds for a side to kill what it measures and to tidy up
+LAST = 2000  # characters of what a side printed before it died
+
+
+class Remote:
+    """A side that answers; `opened` is what it said of its plan."""
+
+    def __init__(self, name: str, tree: Tree, process: subprocess.Popen[str], printed: Any) -> None:
+        self.name = name
+        self.tree = tree
+        self._process = process
+        self._printed = printed
+        self.opened: dict[str, Any] = {}
+
+    def ask(self, what: str, **arguments: Any) -> Any:
+        """BadInput when the side refuses what the user asked for, or is too old to be asked."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.write(json.dumps({"ask": what, "arguments": arguments}) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise self._died()
+        answer = json.loads(line)
+        if "bad_input" in answer:
+            raise BadInput(f"{self.name}: {answer['bad_input']}")
+        return answer["value"]
+
+    def _died(self) -> Exception:
+        self._process.wait()
+        self._printed.seek(0)
+        said = self._printed.read().decode(errors="replace").strip()[-LAST:]
+        if "No module named fastbs.ab" in said:
+            return BadInput(f"{self.name}: its fastbs is older than fastbs ab; compare bench files with fastbs compare")
+        return RuntimeError(f"side {self.name} ended with code {self._process.returncode}: {said.splitlines()[-1:]}")
+
+
+@contextmanager
+def opened_side(name: str, tree: Tree, plan: dict[str, Any]) -> Iterator[Remote]:
+    """A side that works in the folder of `tree` and has opened `plan`; it and what it measures are dead afterwards.
+
+    Its code is the fastbs around that folder where there is one, else ours: then it is code of the user's that differs.
+    RuntimeError should a process of the side import any other.
+    """
+    folder = tree.folder
+    holds = (at for at in (folder, *folder.parents) if (at / "fastbs" / "__init__.py").is_file())
+    code = next(holds, OURS).resolve()
+    path = os.pathsep.join(filter(None, [str(code), os.environ.get("PYTHONPATH")]))
+    with tempfile.TemporaryFile() as printed:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "fastbs.ab.side", str(os.getpid())],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": path},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=printed,
+            text=True,
+        )
+        try:
+            remote = Remote(name, tree, process, printed)
+            remote.opened = remote.ask("open", plan=plan)
+            if remote.opened["version"] != VERSION:
+                raise BadInput(f"{name}: its fastbs ab speaks version {remote.opened['version']}, not {VERSION}")
+            imported = {remote.opened["code"], *remote.opened["measured_code"]}
+            if imported != {str(code)}:
+                raise RuntimeError(f"side {name} imports {sorted(imported)}, not {code} alone")
+            yield remote
+        finally:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()

@@ -1,0 +1,39 @@
+"""fastbs calibrate: how much this machine varies by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fastbs.cli.bench_options import QUESTION, bench_options, bench_plan
+from fastbs.cli.options import output_format
+
+
+@click.command()
+@QUESTION
+@bench_options
+@click.option("--pairs", type=click.IntRange(2), default=10, show_default=True)
+@click.option("--json", "file", type=click.Path(path_type=Path), help="File that fastbs compare takes as --noise-file.")
+@output_format
+def calibrate(question: str, pairs: int, file: Path | None, style: str, **options: Any) -> None:
+    """Measure A against A: the noise of each row, and which changes can be seen with so many processes a side.
+
+    For fastbs compare, which then knows how much to believe of files with one process a side.
+    """
+    from fastbs.ab.calibrate import calibrate as run
+    from fastbs.rendering.calibration import render_calibration
+    from fastbs.results.files import require_writable, write_json
+
+    if file is not None:
+        require_writable(file)
+    document = run(
+        bench_plan(question, options),
+        folder=Path.cwd(),
+        pairs=pairs,
+        progress=lambda text: click.echo(text, err=True),
+    )
+    if file is not None:
+        write_json(file, document)
+    click.echo(render_calibration(document, style))
