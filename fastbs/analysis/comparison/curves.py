@@ -12,8 +12,8 @@ from fastbs.analysis.comparison.metrics import METRICS, Metric
 from fastbs.analysis.comparison.names import name_of
 from fastbs.analysis.comparison.options import Options
 from fastbs.analysis.comparison.records import Key, Record, Sample, Side
-from fastbs.analysis.comparison.samples import centre, estimate_of, scaled
-from fastbs.analysis.comparison.verdict import SAME, as_change, doubted, is_same, verdict_of
+from fastbs.analysis.comparison.samples import centre, estimate_of, same_measurement, scaled
+from fastbs.analysis.comparison.verdict import CANNOT_TELL, SAME, as_change, doubted, is_same, verdict_of
 
 FEWEST = 2  # batch sizes
 
@@ -103,21 +103,30 @@ def _is_on(row: Mapping[str, Any], curve: Curve) -> bool:
 
 def _mean_change(curve: Curve, options: Options, flags: Sequence[dict[str, Any]]) -> dict[str, Any]:
     estimate, metric = _estimate(curve, options), curve.metric
+    verdict = _verdict(curve, estimate, options, flags)
     if estimate is None:
-        return {"change": None, "interval": None, "verdict": "cannot tell", "smallest_visible": None}
-    same = all(
-        sorted(before.values) == sorted(after.values) and before.exact == after.exact
-        for before, after in zip(curve.samples(curve.base), curve.samples(curve.head), strict=True)
-    )
-    same = same or is_same(estimate, options.alpha, metric, options.margin)
-    word = SAME if same else verdict_of(estimate, options.alpha, metric)
-    verdict = doubted(word, estimate, options.alpha, metric, margin=options.margin, clocks=None, flags=flags)
+        return {"change": None, "interval": None, "verdict": verdict, "smallest_visible": None}
     return {
         "change": as_change(estimate.change, metric),
         "interval": [as_change(bound, metric) for bound in estimate.interval(options.alpha)],
-        "verdict": verdict.word,
+        "verdict": verdict,
         "smallest_visible": as_change(estimate.smallest_visible(options.alpha), metric),
     }
+
+
+def _verdict(curve: Curve, estimate: Estimate | None, options: Options, flags: Sequence[dict[str, Any]]) -> str:
+    metric = curve.metric
+    if all(
+        same_measurement(before, after)
+        for before, after in zip(curve.samples(curve.base), curve.samples(curve.head), strict=True)
+    ):
+        return SAME
+    if estimate is None:
+        return CANNOT_TELL
+    if is_same(estimate, options.alpha, metric, options.margin):
+        return SAME
+    word = verdict_of(estimate, options.alpha, metric)
+    return doubted(word, estimate, options.alpha, metric, margin=options.margin, clocks=None, flags=flags).word
 
 
 def _estimate(curve: Curve, options: Options) -> Estimate | None:

@@ -12,7 +12,7 @@ from fastbs.analysis.comparison.metrics import METRICS, PRIMARY, Metric
 from fastbs.analysis.comparison.names import name_of
 from fastbs.analysis.comparison.options import Options
 from fastbs.analysis.comparison.records import Key, Record, Sample, Side
-from fastbs.analysis.comparison.samples import centre, estimate_of, rank_p
+from fastbs.analysis.comparison.samples import centre, estimate_of, rank_p, same_measurement
 from fastbs.analysis.comparison.verdict import (
     CANNOT_TELL,
     SAME,
@@ -155,7 +155,7 @@ def _verdict(pairing: Pairing, level: float | None, options: Options, flags: Seq
     base, head = pairing.samples
     if not base.values or not head.values:
         return Verdict("missing" if base.values else "new")
-    if sorted(base.values) == sorted(head.values) and base.exact == head.exact:
+    if same_measurement(base, head):
         return Verdict(SAME, ["the same measurements"])
     if pairing.estimate is None:
         return Verdict(_by_ranks(pairing, level))

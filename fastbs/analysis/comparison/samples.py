@@ -40,6 +40,11 @@ def rank_p(base: Sample, head: Sample) -> float | None:
     return rank_test(base.values, head.values)
 
 
+def same_measurement(base: Sample, head: Sample) -> bool:
+    """Not merely equal: all that was recorded for them is."""
+    return sorted(base.values) == sorted(head.values) and base.exact == head.exact
+
+
 def centre(sample: Sample, metric: Metric) -> float | None:
     """Geometric mean (points: mean) over processes; the median of times with misses, None where that is one."""
     if not sample.values:

@@ -12,6 +12,7 @@ from fastbs.analysis.comparison.metrics import Metric
 
 SAME, CANNOT_TELL = "same", "cannot tell"
 SUSPECT = 3.0  # margins: a smaller change may come from another driver or library just as well
+OPEN = math.log(1e6)
 TIMED = ("images_per_second", "seconds", "update_us")
 
 
@@ -26,8 +27,9 @@ def is_same(estimate: Estimate, alpha: float, metric: Metric, margin: float) -> 
 
     That level guards against false changes; a row that is called the same falsely is one at most in 1 / `alpha`.
     """
-    low, high = (as_change(bound, metric) for bound in estimate.interval(alpha))
-    return -margin <= low and high <= margin
+    low, high = estimate.interval(alpha)
+    widest = _on_scale(margin, metric)
+    return -widest <= low and high <= widest
 
 
 def verdict_of(estimate: Estimate, level: float, metric: Metric) -> str:
@@ -59,11 +61,19 @@ def doubted(
         low, high = (bound - faster_clock for bound in estimate.interval(level))
         if low <= 0 <= high:
             notes.append(f"{word} by clock only")
-    if abs(as_change(estimate.change, metric)) < SUSPECT * margin:
+    if abs(estimate.change) < _on_scale(SUSPECT * margin, metric):
         notes += [f"{flag['name']} {flag['base']} -> {flag['head']} could explain it" for flag in flags]
     return Verdict(CANNOT_TELL if notes else word, notes)
 
 
+def _on_scale(margin: float, metric: Metric) -> float:
+    """As far as the logarithm of 1 + margin either way, so that base and head can change places."""
+    return math.log1p(margin) if metric.scale == "ratio" else margin
+
+
 def as_change(value: float, metric: Metric) -> float:
-    """From the scale of an estimate to head / base - 1, or points as they are."""
-    return math.expm1(value) if metric.scale == "ratio" else value
+    """From the scale of an estimate to head / base - 1, or points as they are.
+
+    Two processes may leave a bound open by more than numbers can hold: it is cut at a factor of a million.
+    """
+    return math.expm1(min(value, OPEN)) if metric.scale == "ratio" else value
