@@ -73,7 +73,12 @@ def _throughput(plan: BenchPlan, setting: Setting) -> list[Cell]:
                     "batch_size": size,
                 },
                 target="fastbs.bench.training_step:measure_training_step",
-                arguments={"config": run.to_json(), "dataset": setting.dataset_file(model, loader), **_blocks(plan)},
+                arguments={
+                    "config": run.to_json(),
+                    "dataset": setting.dataset_file(model, loader),
+                    "detail": plan.detail,
+                    **_blocks(plan),
+                },
                 threads=setting.threads,
                 env=dict.fromkeys(ALLOCATOR) if allocator == "default" else {},
             )

@@ -38,6 +38,7 @@ class BenchPlan:
     processes: int = 3
     blocks: int = 5  # timed ones of each process
     block_seconds: float = 0.5
+    detail: bool = True  # look closer at a training step once it is timed: phases, operators, host time
     function: str | None = None  # of question "step": module:name or file.py:name
     target: float = 0.75  # of question "accuracy": top1 to reach ...
     epochs: float = 5  # ... within

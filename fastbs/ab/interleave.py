@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastbs.ab.remote import Remote
+from fastbs.ab.turns import giving_turns
 from fastbs.analysis.comparison.estimate import from_pairs
 from fastbs.analysis.measured_cell import MeasuredCell
 
@@ -42,7 +44,10 @@ class Pairs:
 
 
 def measure_in_turns(base: Remote, head: Remote, stop: Stop, progress: Callable[[str], None], seed: int = 0) -> Pairs:
-    """Rounds of one fresh process per side and row: rows in random order, and the sides change places every round.
+    """Rounds of one fresh process per side and row, in random order of rows.
+
+    The two processes of a pair take turns, block by block, so that a machine which others use too is the same for both;
+    who begins changes from round to round. On a GPU both lie in its memory.
 
     A row that does not end well on one side is measured no further. Both sides have the same number of cells.
     """
@@ -53,10 +58,9 @@ def measure_in_turns(base: Remote, head: Remote, stop: Stop, progress: Callable[
         left = [cell for cell in range(number) if _all_ok(pairs, cell)]
         began = time.monotonic()
         for cell in draw.sample(left, len(left)):
-            order = (0, 1) if pairs.rounds % 2 == 0 else (1, 0)
-            for side in order:
-                outcome = (base, head)[side].ask("measure", cell=cell, round=pairs.rounds)
-                pairs.outcomes[side][cell].append({"process": pairs.rounds} | outcome)
+            both = _measure_pair((base, head), cell, pairs.rounds)
+            for of_side, outcome in zip(pairs.outcomes, both, strict=True):
+                of_side[cell].append({"process": pairs.rounds} | outcome)
         pairs.rounds += 1
         pairs.seconds = time.monotonic() - start
         pairs.visible = [_visible(pairs, cell, len(left)) for cell in range(number)]
@@ -64,6 +68,21 @@ def measure_in_turns(base: Remote, head: Remote, stop: Stop, progress: Callable[
         pairs.ended = _ended(pairs, stop, next_round=time.monotonic() - began) or ""
         if pairs.ended:
             return pairs
+
+
+def _measure_pair(sides: tuple[Remote, Remote], cell: int, round: int) -> list[dict[str, Any]]:
+    """The outcomes of one fresh process on each side, whose blocks alternate; who is first changes with the round."""
+    outcomes: dict[int, dict[str, Any]] = {}
+    with giving_turns(len(sides), first=round % 2) as turns:
+        for party, side in enumerate(sides):
+            side.tell("measure", cell=cell, round=round, turns=f"{turns.address} {party}")
+        while len(outcomes) < len(sides):
+            missing = [party for party in range(len(sides)) if party not in outcomes]
+            answered, _, _ = select.select([sides[party] for party in missing], [], [])
+            for party in (party for party in missing if sides[party] in answered):
+                outcomes[party] = sides[party].answer()
+                turns.left(party)  # also when it never came to the first turn
+    return [outcomes[party] for party in range(len(sides))]
 
 
 def _ended(pairs: Pairs, stop: Stop, next_round: float) -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,14 +35,20 @@ class Remote:
         self.opened: dict[str, Any] = {}
 
     def ask(self, what: str, **arguments: Any) -> Any:
-        """BadInput when the side refuses what the user asked for, or is too old to be asked."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        try:
+        """What the side answers, once it does. BadInput when it refuses what the user asked for, or is too old."""
+        self.tell(what, **arguments)
+        return self.answer()
+
+    def tell(self, what: str, **arguments: Any) -> None:
+        """Ask, and do not wait for the answer."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it is dead: its answer will say so
             self._process.stdin.write(json.dumps({"ask": what, "arguments": arguments}) + "\n")
             self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
+
+    def answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
         if not line:
             raise self._died()
         answer = json.loads(line)
@@ -48,11 +56,16 @@ class Remote:
             raise BadInput(f"{self.name}: {answer['bad_input']}")
         return answer["value"]
 
+    def fileno(self) -> int:
+        """What can be read once there is an answer (`select`)."""
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()
+
     def _died(self) -> Exception:
         self._process.wait()
         self._printed.seek(0)
         said = self._printed.read().decode(errors="replace").strip()[-LAST:]
-        if "No module named fastbs.ab" in said:
+        if re.search(r"No module named '?fastbs\.ab\b", said):  # as `python -m` or the import of its package says it
             return BadInput(f"{self.name}: its fastbs is older than fastbs ab; compare bench files with fastbs compare")
         return RuntimeError(f"side {self.name} ended with code {self._process.returncode}: {said.splitlines()[-1:]}")
 

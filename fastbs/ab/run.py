@@ -16,7 +16,7 @@ from fastbs.analysis.bench_document import bench_document
 from fastbs.analysis.comparison.compare import compare
 from fastbs.analysis.comparison.gate import Gate
 from fastbs.analysis.comparison.options import Options
-from fastbs.analysis.comparison.records import Record, Side
+from fastbs.analysis.comparison.records import Key, Side
 from fastbs.analysis.comparison.sides import make_side
 from fastbs.errors import BadInput
 from fastbs.results.files import dump_json
@@ -62,11 +62,12 @@ def run_ab(
 def opened(arms: tuple[Arm, Arm], plan: dict[str, Any], folder: Path) -> Iterator[tuple[Remote, Remote]]:
     """Both sides, each in its own tree."""
     with ExitStack() as stack:
-        remotes = []
-        for arm in arms:
-            tree = stack.enter_context(checked_out(arm.ref, folder))
-            remotes.append(stack.enter_context(opened_side(arm.name, tree, plan | arm.settings)))
-        yield remotes[0], remotes[1]
+        trees = [stack.enter_context(checked_out(arm.ref, folder)) for arm in arms]
+        base, head = (
+            stack.enter_context(opened_side(arm.name, tree, plan | arm.settings))
+            for arm, tree in zip(arms, trees, strict=True)
+        )
+        yield base, head
 
 
 def side_of(remote: Remote, outcomes: Sequence[Sequence[dict[str, Any]]]) -> Side:
@@ -99,11 +100,16 @@ def _refuse_other_cells(base: Remote, head: Remote, arms: tuple[Arm, Arm]) -> No
 
 
 def _without(side: Side, names: frozenset[str]) -> Side:
-    return replace(side, records=tuple(_unnamed(record, names) for record in side.records))
+    """The same rows and curves under keys without these names."""
 
+    def unnamed(key: Key) -> Key:
+        return tuple(entry for entry in key if entry[0] not in names)
 
-def _unnamed(record: Record, names: frozenset[str]) -> Record:
-    return replace(record, key=tuple(entry for entry in record.key if entry[0] not in names))
+    return replace(
+        side,
+        records=tuple(replace(record, key=unnamed(record.key)) for record in side.records),
+        curves={unnamed(key): said for key, said in side.curves.items()},
+    )
 
 
 IDENTITY_OF = {

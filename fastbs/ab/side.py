@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from fastbs.bench.plan import BenchPlan
 from fastbs.bench.rounds import measure_once
 from fastbs.bench.setting import open_setting
 from fastbs.errors import BadInput
+from fastbs.measurement.turns import VARIABLE
 from fastbs.worker.lifetime import die_with
 
 VERSION = 1  # of what is said; raised when a caller of before would misunderstand
@@ -50,9 +51,10 @@ class Side:
             "timed": timed(asked),
         }
 
-    def measure(self, cell: int, round: int) -> dict[str, Any]:
-        """What became of one fresh process."""
-        return asdict(measure_once(self._cells[cell], round))
+    def measure(self, cell: int, round: int, turns: str) -> dict[str, Any]:
+        """What became of one fresh process, which takes turns as `turns` says (see measurement.turns)."""
+        asked = self._cells[cell]
+        return asdict(measure_once(replace(asked, env=asked.env | {VARIABLE: turns}), round))
 
 
 def code_folder() -> Path:

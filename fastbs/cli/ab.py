@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def ab(
     settings = dict(map(setting, of_base)), dict(map(setting, of_head))
     if refs[0] == refs[1] and settings[0] == settings[1] and base is None:
         raise BadInput("ab: nothing differs; give two refs, or a setting of one side with --a or --b")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end, as interrupted: trees and sides go first
     if file is not None:
         require_writable(file)
     names = [" ".join([ref, *said]) for ref, said in zip(refs, (of_base, of_head), strict=True)]

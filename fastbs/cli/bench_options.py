@@ -47,8 +47,8 @@ def bench_options(command: Command) -> Command:
             click.option("--device", type=click.Choice(["cpu", "cuda"])),
             click.option("--threads", type=int, help="Compute threads."),
             click.option("--loader-threads", type=int),
-            click.option("--blocks", type=int, help="Timed blocks in each process.  [default: 5]"),
-            click.option("--block-seconds", type=float, help="Their length, about.  [default: 0.5]"),
+            click.option("--blocks", type=int, help="Timed blocks in each process.  [default: 5; in turns 20]"),
+            click.option("--block-seconds", type=float, help="Their length, about.  [default: 0.5; in turns 0.1]"),
             click.option(
                 "--function",
                 help="Your own step (question step): module:name or file.py:name; see fastbs.measure_step.",
@@ -67,11 +67,15 @@ QUESTION = click.option(
 )
 
 
+# Of a pair that takes turns: short blocks, so that what disturbs the machine disturbs both.
+IN_TURNS = {"blocks": 20, "block_seconds": 0.1, "detail": False}
+
+
 def bench_plan(question: str, options: dict[str, Any]) -> dict[str, Any]:
-    """A `BenchPlan` as JSON, checked, that means the same in every folder."""
+    """A `BenchPlan` as JSON for measuring in turns, checked, that means the same in every folder."""
     from fastbs.bench.plan import BenchPlan
 
-    plan = {"questions": [question], **given(options)}
+    plan = {"questions": [question], **IN_TURNS, **given(options)}
     if "data" in plan:
         plan["data"] = str(Path(plan["data"]).resolve())
     BenchPlan.from_json(plan, "options")

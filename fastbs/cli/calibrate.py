@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ def calibrate(question: str, pairs: int, file: Path | None, style: str, **option
     from fastbs.rendering.calibration import render_calibration
     from fastbs.results.files import require_writable, write_json
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end, as interrupted: trees and sides go first
     if file is not None:
         require_writable(file)
     document = run(

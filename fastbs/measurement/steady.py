@@ -11,6 +11,7 @@ from typing import Any
 from fastbs.measurement.card_state import SHORTEST, CardState
 from fastbs.measurement.energy import EnergyMeter
 from fastbs.measurement.memory import minor_faults
+from fastbs.measurement.turns import taking_turns, turn_or_not
 
 WARM_UP = 0.5  # seconds of calls at least: caches, algorithm choices, clocks; DALI's queue
 WARM_UP_CALLS = 3  # at least
@@ -56,25 +57,30 @@ def measure_steady(call: Callable[[], object], device: Any, *, blocks: int = 5, 
 
     The device (a torch.device or its name) is waited for at the ends of a block only, so that a GPU's queue stays full.
     The number of calls is set by a block of its own after the warm-up, and is the same for all: a clock that is looked
-    at in between would measure how far the host runs ahead.
+    at in between would measure how far the host runs ahead. Where another process measures in turns with this one, each
+    block is a turn, and the energy of the two cannot be told apart: none is given.
     """
     wait = _waiter(device)
-    _warm_up(call, wait)
-    calls = _calls_per_block(call, wait, block_seconds)
-    energy, card = EnergyMeter(device), CardState(device)
-    measured = []
-    energy.start()
-    card.start()
-    for _ in range(blocks):
-        faults, start = minor_faults(), time.perf_counter()
-        for _ in range(calls):
-            call()
-        wait()
-        seconds = time.perf_counter() - start
-        measured.append(Block(calls, seconds, minor_faults() - faults, card.sample()))
-    joules = energy.stop()
-    long_enough = sum(block.seconds for block in measured) >= SHORTEST
-    return Steady(tuple(measured), joules if long_enough else None, energy.source, **card.stop())
+    with taking_turns() as turn:
+        with turn_or_not(turn):
+            _warm_up(call, wait)
+            calls = _calls_per_block(call, wait, block_seconds)
+        energy, card = EnergyMeter(device), CardState(device)
+        measured = []
+        energy.start()
+        card.start()
+        for _ in range(blocks):
+            with turn_or_not(turn):
+                faults, start = minor_faults(), time.perf_counter()
+                for _ in range(calls):
+                    call()
+                wait()
+                seconds = time.perf_counter() - start
+                measured.append(Block(calls, seconds, minor_faults() - faults, card.sample()))
+        joules = energy.stop()
+        state = card.stop()
+    alone = turn is None and sum(block.seconds for block in measured) >= SHORTEST
+    return Steady(tuple(measured), joules if alone else None, energy.source, **state)
 
 
 def _warm_up(call: Callable[[], object], wait: Callable[[], None]) -> None:

@@ -1,4 +1,4 @@
-"""The code of a git ref in a folder of its own: what the ref holds, nothing left behind, one line for what cannot be."""
+"""The code of a git ref in a folder of its own: what the ref holds, nothing left behind, one line for a wrong one."""
 
 import os
 import subprocess
@@ -17,7 +17,13 @@ def git(folder, *arguments):
 
 def state(repository):
     """All that a comparison must leave as it was."""
-    asked = (["status", "--porcelain"], ["worktree", "list"], ["for-each-ref"], ["rev-parse", "HEAD"], ["stash", "list"])
+    asked = (
+        ["status", "--porcelain"],
+        ["worktree", "list"],
+        ["for-each-ref"],
+        ["rev-parse", "HEAD"],
+        ["stash", "list"],
+    )
     return [git(repository, *arguments) for arguments in asked]
 
 

@@ -22,16 +22,18 @@ def compare(base: Side, head: Side, *, options: Options, gate: Gate) -> dict[str
     A row has "change", head / base - 1 of the metric's own value (points: head - base), its "interval" at the "level"
     at which it was judged (Holm's; of rows that are the same, alpha), and the "smallest_visible" change, which would
     have been called one with 80 % probability. "spread_from" says where the spread comes from: processes, pairs,
-    calibration, assumed, or ranks of times of which some are misses. Exit codes of the gate: 5 nothing matched, 3 not
-    comparable, 1 a rule fired, 4 cannot tell and asked to fail on it, 0. BadInput for an unknown metric or difference.
+    calibration, assumed, or ranks of times of which some are misses. A rule's limit that is below the margin takes its
+    place: what is called the same must not hide what the rule is about. Exit codes of the gate: 5 nothing matched, 3
+    not comparable, 1 a rule fired, 4 cannot tell and asked to fail on it, 0. BadInput for an unknown metric or
+    difference.
     """
     for name in options.metrics or ():
         if name not in METRICS:
             raise BadInput(f"metric: {name!r} is unknown; known: {', '.join(METRICS)}")
     found = differences(base, head, options.allow)
     flags = [difference for difference in found if difference["tier"] == "flag" and not difference["allowed"]]
-    rows = make_rows(base, head, options, {rule.metric for rule in gate.rules}, flags)
-    curves = compare_curves(base, head, rows, options, flags)
+    rows = make_rows(base, head, options, gate.limits(), flags)
+    curves = compare_curves(base, head, rows, options, gate.limits(), flags)
     return {
         "schema": SCHEMA,
         "kind": "comparison",

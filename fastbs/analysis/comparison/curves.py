@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,21 +34,22 @@ class Curve:
 
     def _measured(self, size: int) -> bool:
         records = self.base[size], self.head[size]
-        return all(
-            record.status == "ok"
-            and math.inf not in (*self._values(record), *([] if self._values(record) else [math.inf]))
-            for record in records
-        )
-
-    def _values(self, record: Record) -> tuple[float, ...]:
-        return record.samples[self.metric.name].values if self.metric.name in record.samples else ()
+        if any(record.status != "ok" or self.metric.name not in record.samples for record in records):
+            return False
+        values = [record.samples[self.metric.name].values for record in records]
+        return all(values) and math.inf not in (*values[0], *values[1])
 
     def samples(self, side: Mapping[int, Record]) -> list[Sample]:
         return [side[size].samples[self.metric.name] for size in self.sizes]
 
 
 def compare_curves(
-    base: Side, head: Side, rows: Sequence[Mapping[str, Any]], options: Options, flags: Sequence[dict[str, Any]]
+    base: Side,
+    head: Side,
+    rows: Sequence[Mapping[str, Any]],
+    options: Options,
+    limits: Mapping[str, float],
+    flags: Sequence[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """Curves of the document, of at least two batch sizes that both sides have, in the order of `rows`.
 
@@ -55,10 +57,11 @@ def compare_curves(
     lost most. "knee" and "within_5_percent" are what the files say of their curves.
     """
     found = []
-    for curve in _curves(base, head, rows):
+    by_curve = _by_curve(rows)
+    for curve in _curves(base, head, by_curve):
         if len(curve.sizes) < FEWEST:
             continue
-        of_curve = {row["batch_size"]: row for row in rows if _is_on(row, curve)}
+        of_curve = by_curve[curve.key, curve.metric.name]
         said = [side.curves.get(curve.key, {}) for side in (base, head)]
         found.append(
             {
@@ -68,7 +71,7 @@ def compare_curves(
                 "batch_sizes": curve.sizes,
                 "base": [centre(sample, curve.metric) for sample in curve.samples(curve.base)],
                 "head": [centre(sample, curve.metric) for sample in curve.samples(curve.head)],
-                **_mean_change(curve, options, flags),
+                **_mean_change(curve, options, min(options.margin, limits.get(curve.metric.name, math.inf)), flags),
                 "worst": _worst([of_curve[size] for size in curve.sizes], curve.metric),
                 **{name: _both([one.get(name) for one in said]) for name in ("knee", "within_5_percent")},
                 "largest_ok": [_largest_ok(side) for side in (curve.base, curve.head)],
@@ -78,8 +81,17 @@ def compare_curves(
     return found
 
 
-def _curves(base: Side, head: Side, rows: Sequence[Mapping[str, Any]]) -> Iterator[Curve]:
-    """One for each curve and ratio metric among the rows."""
+def _by_curve(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[Key, str], dict[int, Mapping[str, Any]]]:
+    """Rows of ratio metrics by curve and metric, and then by batch size."""
+    found: dict[tuple[Key, str], dict[int, Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["batch_size"] is not None and METRICS[row["metric"]].scale == "ratio":
+            key = tuple(entry for entry in row["key"].items() if entry[0] != "batch_size")
+            found.setdefault((key, row["metric"]), {})[row["batch_size"]] = row
+    return found
+
+
+def _curves(base: Side, head: Side, wanted: Iterable[tuple[Key, str]]) -> Iterator[Curve]:
     sides = []
     for side in (base, head):
         by_curve: dict[Key, dict[int, Record]] = {}
@@ -87,23 +99,13 @@ def _curves(base: Side, head: Side, rows: Sequence[Mapping[str, Any]]) -> Iterat
             if record.batch_size is not None:
                 by_curve.setdefault(record.curve, {})[record.batch_size] = record
         sides.append(by_curve)
-    wanted = {
-        (tuple(entry for entry in row["key"].items() if entry[0] != "batch_size"), row["metric"]): None
-        for row in rows
-        if row["batch_size"] is not None and METRICS[row["metric"]].scale == "ratio"
-    }
     for key, metric in wanted:
         yield Curve(key, METRICS[metric], sides[0].get(key, {}), sides[1].get(key, {}))
 
 
-def _is_on(row: Mapping[str, Any], curve: Curve) -> bool:
-    key = tuple(entry for entry in row["key"].items() if entry[0] != "batch_size")
-    return key == curve.key and row["metric"] == curve.metric.name
-
-
-def _mean_change(curve: Curve, options: Options, flags: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _mean_change(curve: Curve, options: Options, margin: float, flags: Sequence[dict[str, Any]]) -> dict[str, Any]:
     estimate, metric = _estimate(curve, options), curve.metric
-    verdict = _verdict(curve, estimate, options, flags)
+    verdict = _verdict(curve, estimate, options, margin, flags)
     if estimate is None:
         return {"change": None, "interval": None, "verdict": verdict, "smallest_visible": None}
     return {
@@ -114,7 +116,9 @@ def _mean_change(curve: Curve, options: Options, flags: Sequence[dict[str, Any]]
     }
 
 
-def _verdict(curve: Curve, estimate: Estimate | None, options: Options, flags: Sequence[dict[str, Any]]) -> str:
+def _verdict(
+    curve: Curve, estimate: Estimate | None, options: Options, margin: float, flags: Sequence[dict[str, Any]]
+) -> str:
     metric = curve.metric
     if all(
         same_measurement(before, after)
@@ -123,18 +127,25 @@ def _verdict(curve: Curve, estimate: Estimate | None, options: Options, flags: S
         return SAME
     if estimate is None:
         return CANNOT_TELL
-    if is_same(estimate, options.alpha, metric, options.margin):
+    if is_same(estimate, options.alpha, metric, margin):
         return SAME
     word = verdict_of(estimate, options.alpha, metric)
-    return doubted(word, estimate, options.alpha, metric, margin=options.margin, clocks=None, flags=flags).word
+    clocks = _clocks(curve)
+    return doubted(word, estimate, options.alpha, metric, margin=options.margin, clocks=clocks, flags=flags).word
+
+
+def _clocks(curve: Curve) -> tuple[float, float] | None:
+    """Geometric means over the sizes; None unless all are known."""
+    base, head = ([side[size].clock_mhz or 0.0 for size in curve.sizes] for side in (curve.base, curve.head))
+    return None if 0.0 in (*base, *head) else (statistics.geometric_mean(base), statistics.geometric_mean(head))
 
 
 def _estimate(curve: Curve, options: Options) -> Estimate | None:
-    """From each process's mean over the sizes where all sizes have the same processes, else from the rows."""
+    """From each process's mean over the sizes where all sizes have the same processes, else from the rows.
+
+    Noise that is known and not measured here may be one process's luck at all sizes: more sizes do not make it less.
+    """
     sides = [curve.samples(side) for side in (curve.base, curve.head)]
-    if all(len({sample.processes for sample in samples}) == 1 for samples in sides):
-        base, head = (_over_sizes(samples, curve.metric) for samples in sides)
-        return estimate_of(base, head, curve.metric, curve.key, options)
     rows = [
         estimate_of(before, after, curve.metric, (*curve.key, ("batch_size", size)), options)
         for size, before, after in zip(curve.sizes, *sides, strict=True)
@@ -142,20 +153,23 @@ def _estimate(curve: Curve, options: Options) -> Estimate | None:
     known = [row for row in rows if row is not None]
     if len(known) < len(rows):
         return None
+    measured = all(row.spread_from in ("processes", "pairs") for row in known)
+    if measured and all(len({sample.processes for sample in samples}) == 1 for samples in sides):
+        base, head = (_over_sizes(samples, curve.metric) for samples in sides)
+        return estimate_of(base, head, curve.metric, curve.key, options)
+    errors = [row.se for row in known]
     return Estimate(
         math.fsum(row.change for row in known) / len(known),
-        math.sqrt(math.fsum(row.se**2 for row in known)) / len(known),
+        (math.hypot(*errors) if measured else math.fsum(errors)) / len(known),
         min(row.df for row in known),
         known[0].spread_from,
     )
 
 
 def _over_sizes(samples: Sequence[Sample], metric: Metric) -> Sample:
-    """The i-th processes of all sizes belong to one round. What one process varies within itself is the largest's."""
+    """The i-th processes of all sizes belong to one round."""
     logs = [scaled(sample.values, metric) for sample in samples]
-    means = tuple(math.exp(math.fsum(values) / len(values)) for values in zip(*logs, strict=True))
-    within = [sample.within for sample in samples if sample.within is not None]
-    return Sample(means, within=max(within) if len(within) == len(samples) else None)
+    return Sample(tuple(math.exp(math.fsum(values) / len(values)) for values in zip(*logs, strict=True)))
 
 
 def _worst(rows: Sequence[Mapping[str, Any]], metric: Metric) -> dict[str, Any] | None:

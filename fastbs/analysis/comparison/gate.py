@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +58,9 @@ class Rule:
     @property
     def text(self) -> str:
         unit = "points" if METRICS[self.metric].scale == "points" else "%"
-        where = {"all": "", "curve": ", over the curve"}.get(str(self.at), f" at {self.at}")
+        where = "" if self.at == "all" else " over the curve"
+        if isinstance(self.at, tuple):
+            where = f" at B={','.join(map(str, self.at))}"
         return f"{self.metric} worse than {100 * self.worse_than:g} {unit}{where}"
 
     def holds_for(self, row: Mapping[str, Any], *, curve: bool) -> bool:
@@ -92,6 +95,13 @@ class Gate:
             **{name: _action(values, name, source) for name in known[1:4] if name in values},
         )
 
+    def limits(self) -> dict[str, float]:
+        """The smallest limit of each metric that has a rule; of "worse at all" (0), infinity: any margin will do."""
+        found: dict[str, float] = {}
+        for rule in self.rules:
+            found[rule.metric] = min(found.get(rule.metric, math.inf), rule.worse_than or math.inf)
+        return found
+
     def to_json(self) -> dict[str, Any]:
         return {
             "version": VERSION,
@@ -116,10 +126,10 @@ def judge(
 ) -> dict[str, Any]:
     """The document's "gate": its rules, what they caught ("fired"), where they could not see ("blind"), the exit code.
 
-    Blind is a rule where a change of its limit's size could not have been told.
+    Blind is a rule where a change of its limit's size could not have been told, or that looks where nothing is.
     """
     fired = [*_unmeasured(gate, rows), *_broken(gate, rows, curves)]
-    blind = list(_blind(gate, rows, curves))
+    blind = [*_blind(gate, rows, curves), *_astray(gate, rows, curves)]
     unclear = blind or any(row["verdict"] == "cannot tell" for _, row in _judged(gate, rows, curves))
     barred = any(difference["tier"] == "block" and not difference["allowed"] for difference in differences)
     code = PASSED
@@ -176,6 +186,20 @@ def _blind(
         elif visible > rule.worse_than:
             unit = "points" if METRICS[rule.metric].scale == "points" else "%"
             yield _item(rule.text, row, f"smallest visible change {100 * visible:.1f} {unit}")
+
+
+def _astray(
+    gate: Gate, rows: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Rules about batch sizes, or a curve, that a metric which is there does not have: these could never fire."""
+    for rule in gate.rules:
+        sizes = {row["batch_size"] for row in rows if row["metric"] == rule.metric}
+        nowhere = {"row": None, "batch_size": None}
+        if isinstance(rule.at, tuple) and sizes:
+            for size in sorted(set(rule.at) - sizes):
+                yield {"rule": rule.text, **nowhere, "why": f"no row has batch size {size}"}
+        elif rule.at == "curve" and sizes and not any(curve["metric"] == rule.metric for curve in curves):
+            yield {"rule": rule.text, **nowhere, "why": "no curve has two batch sizes that both sides measured"}
 
 
 def _item(rule: str, row: Mapping[str, Any], why: str) -> dict[str, Any]:

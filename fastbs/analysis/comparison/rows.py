@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastbs.analysis.comparison.estimate import Estimate
@@ -38,6 +39,7 @@ class Pairing:
     head: Record | None
     estimate: Estimate | None = None
     p: float | None = None
+    same: bool = False  # surely within the margin
 
     @property
     def samples(self) -> tuple[Sample, Sample]:
@@ -53,14 +55,14 @@ class Pairing:
 
 
 def make_rows(
-    base: Side, head: Side, options: Options, gated: Collection[str], flags: Sequence[dict[str, Any]]
+    base: Side, head: Side, options: Options, limits: Mapping[str, float], flags: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Rows of the document, in an order that does not depend on that of the sides.
 
-    The metrics are those that are asked for, or else each question's own, and those in `gated`. `flags` are differences
-    that may explain small changes.
+    The metrics are those that are asked for, or else each question's own, and those in `limits`, which are a gate's:
+    the margin of such a metric is no wider. `flags` are differences that may explain small changes.
     """
-    pairings = sorted(_tested(_pairings(base, head, options.metrics, gated), options), key=_place)
+    pairings = sorted(_tested(_pairings(base, head, options.metrics, limits), options, limits), key=_place)
     levels = holm_levels([pairing.p for pairing in pairings], options.alpha)
     return [_row(*pair, options, flags) for pair in zip(pairings, levels, strict=True)]
 
@@ -80,13 +82,15 @@ def _pairings(base: Side, head: Side, metrics: Sequence[str] | None, gated: Coll
             yield Pairing(key, METRICS[name], *sides)
 
 
-def _tested(pairings: Iterator[Pairing], options: Options) -> Iterator[Pairing]:
+def _tested(pairings: Iterator[Pairing], options: Options, limits: Mapping[str, float]) -> Iterator[Pairing]:
     for pairing in pairings:
         estimate = p = None
         if pairing.measured:
             estimate = estimate_of(*pairing.samples, pairing.metric, pairing.key, options)
             p = estimate.p if estimate else rank_p(*pairing.samples)
-        yield Pairing(pairing.key, pairing.metric, pairing.base, pairing.head, estimate, p)
+        margin = min(options.margin, limits.get(pairing.metric.name, math.inf))
+        same = estimate is not None and is_same(estimate, options.alpha, pairing.metric, margin)
+        yield replace(pairing, estimate=estimate, p=p, same=same)
 
 
 def _place(pairing: Pairing) -> tuple[Any, ...]:
@@ -107,7 +111,7 @@ def _comparable(value: Hashable) -> tuple[str, Any]:
 
 def _row(pairing: Pairing, level: float | None, options: Options, flags: Sequence[dict[str, Any]]) -> dict[str, Any]:
     metric, estimate = pairing.metric, pairing.estimate
-    level = options.alpha if _is_same(pairing, options) else level
+    level = options.alpha if pairing.same else level
     verdict = _verdict(pairing, level, options, flags)
     values = [centre(sample, metric) for sample in pairing.samples]
     seen = None if estimate is None or level is None else (estimate.interval(level), estimate.smallest_visible(level))
@@ -160,7 +164,7 @@ def _verdict(pairing: Pairing, level: float | None, options: Options, flags: Seq
     if pairing.estimate is None:
         return Verdict(_by_ranks(pairing, level))
     assert level is not None
-    if _is_same(pairing, options):
+    if pairing.same:
         return Verdict(SAME)
     return doubted(
         verdict_of(pairing.estimate, level, pairing.metric),
@@ -171,10 +175,6 @@ def _verdict(pairing: Pairing, level: float | None, options: Options, flags: Seq
         clocks=_clocks(pairing),
         flags=flags,
     )
-
-
-def _is_same(pairing: Pairing, options: Options) -> bool:
-    return pairing.estimate is not None and is_same(pairing.estimate, options.alpha, pairing.metric, options.margin)
 
 
 def _of_statuses(base: Record | None, head: Record | None) -> str:

@@ -13,18 +13,21 @@ from fastbs.analysis.comparison.records import Key, Sample
 
 
 def estimate_of(base: Sample, head: Sample, metric: Metric, key: Key, options: Options) -> Estimate | None:
-    """None where nothing says how surely: one process of unknown spread a side, points of one process, or misses."""
+    """None where nothing says how surely: one process of unknown spread a side, points of one process, or misses.
+
+    Nor do points without any spread: fractions of few images are equal by luck. Ranks may still tell (`rank_p`).
+    """
     before, after = scaled(base.values, metric), scaled(head.values, metric)
     if not before or not after or math.inf in (*before, *after):
         return None
     if options.paired:
         return from_pairs([b - a for a, b in zip(before, after, strict=True)]) if len(before) > 1 else None
     fewest = min(len(before), len(after))
+    if metric.scale == "points":
+        return None if fewest < 2 or _without_spread(base, head) else welch(before, after)
     known = options.calibration and options.calibration.noise_of(key, metric.name)
     if fewest >= FEW or (fewest > 1 and not known):
         return welch(before, after)
-    if metric.scale == "points":
-        return None
     within = tuple(sample.within if sample.processes == 1 else 0.0 for sample in (base, head))
     if within[0] is None or within[1] is None:
         return None
@@ -34,10 +37,16 @@ def estimate_of(base: Sample, head: Sample, metric: Metric, key: Key, options: O
 
 
 def rank_p(base: Sample, head: Sample) -> float | None:
-    """Of times of which some are infinite; None where nothing was, or too few were, measured to tell."""
-    if not base.values or not head.values or math.inf not in (*base.values, *head.values):
+    """Of what has no estimate: times of which some are infinite, or values of several processes without any spread."""
+    if not base.values or not head.values:
         return None
-    return rank_test(base.values, head.values)
+    if math.inf in (*base.values, *head.values) or _without_spread(base, head):
+        return rank_test(base.values, head.values)
+    return None
+
+
+def _without_spread(base: Sample, head: Sample) -> bool:
+    return all(sample.processes > 1 and len(set(sample.values)) == 1 for sample in (base, head))
 
 
 def same_measurement(base: Sample, head: Sample) -> bool:

@@ -30,8 +30,12 @@ def self_test(gate: Gate) -> list[tuple[str, int, int]]:
     if gate.failed == "fail":
         failed = replace(base.records[0], status="failed", reason="made up", samples={})
         tried.append(("a row failed", FIRED, gate, base, replace(base, records=(failed, *base.records[1:]))))
+    if all(expected != FIRED for _, expected, *_ in tried):
+        speed = Rule("images_per_second", 0.0, "all")
+        tried.append(("everything slower", FIRED, gate, base, _worse(base, speed)))
     tried.append(("another GPU", NOT_COMPARABLE, gate, base, replace(base, machine={"gpu": "another"})))
-    tried.append(("cannot tell, made to fail", CANNOT_TELL, strict, _side(gate, 60.0), _side(gate, 61.0)))
+    if gate.rules:
+        tried.append(("cannot tell, made to fail", CANNOT_TELL, strict, _side(gate, 60.0), _side(gate, 61.0)))
     tried.append(
         ("nothing in common", NOTHING_MATCHED, gate, base, replace(base, records=_records(["other"], 1.0, gate)))
     )
