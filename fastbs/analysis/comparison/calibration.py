@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from fastbs.analysis.comparison.records import Key
+from fastbs.analysis.comparison.machine_facts import BLOCK, Fact, machine_facts
+from fastbs.analysis.comparison.records import Key, Side
+from fastbs.errors import BadInput
 from fastbs.results.checked import Checked
 from fastbs.results.files import SCHEMA
 
@@ -17,6 +19,7 @@ class Calibration:
 
     source: str
     noise: Mapping[tuple[Hashable, ...], tuple[float, float]]
+    machine: Mapping[str, Fact] = field(default_factory=dict)  # the facts of it that decide how noisy it is
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any], source: str) -> Calibration:
@@ -25,7 +28,18 @@ class Calibration:
         for row in Checked(dict(document), source)["rows"].each():
             key = tuple((name, value.scalar()) for name, value in row["key"].items())
             found[_entry(key, row["metric"].text())] = row["noise"].positive(), row["df"].positive()
-        return cls(source, found)
+        device = document.get("settings", {}).get("device")
+        facts = machine_facts(Checked(document.get("machine"), source, "machine"), device)
+        return cls(source, found, {name: facts[name] for name in (*BLOCK, "cpu") if facts.get(name) is not None})
+
+    def refuse_another_machine(self, side: Side) -> None:
+        """BadInput when `side` was measured on another processor or card than this noise."""
+        for name, value in self.machine.items():
+            if side.machine.get(name, value) not in (value, None):
+                raise BadInput(
+                    f"{self.source}: noise of another machine, {name} {value} and not {side.machine[name]}; "
+                    "calibrate where the files were measured"
+                )
 
     def noise_of(self, key: Key, metric: str) -> tuple[float, float] | None:
         """Noise and degrees of freedom; None for a row that was not calibrated."""

@@ -30,6 +30,8 @@ def compare(base: Side, head: Side, *, options: Options, gate: Gate) -> dict[str
     for name in options.metrics or ():
         if name not in METRICS:
             raise BadInput(f"metric: {name!r} is unknown; known: {', '.join(METRICS)}")
+    if options.calibration is not None:
+        options.calibration.refuse_another_machine(base)
     found = differences(base, head, options.allow)
     flags = [difference for difference in found if difference["tier"] == "flag" and not difference["allowed"]]
     rows = make_rows(base, head, options, gate.limits(), flags)
