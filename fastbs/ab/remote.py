@@ -67,6 +67,9 @@ class Remote:
         said = self._printed.read().decode(errors="replace").strip()[-LAST:]
         if re.search(r"No module named '?fastbs\.ab\b", said):  # as `python -m` or the import of its package says it
             return BadInput(f"{self.name}: its fastbs is older than fastbs ab; compare bench files with fastbs compare")
+        if not self.opened:
+            last = said.splitlines()[-1] if said else f"ended with code {self._process.returncode}"
+            return BadInput(f"{self.name}: its code does not start ({last}); choose another ref, or mend it")
         return RuntimeError(f"side {self.name} ended with code {self._process.returncode}: {said.splitlines()[-1:]}")
 
 

@@ -26,7 +26,7 @@ from fastbs.errors import BadInput
 from fastbs.measurement.turns import VARIABLE
 from fastbs.worker.lifetime import die_with
 
-VERSION = 1  # of what is said; raised when a caller of before would misunderstand
+VERSION = 2  # of what is said; raised when a caller of before would misunderstand
 
 
 class Side:

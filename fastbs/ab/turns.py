@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from fastbs.measurement.turns import DONE, LEAVE, WAIT
 
@@ -88,9 +88,9 @@ class Turns:
 @contextmanager
 def giving_turns(parties: int, first: int) -> Iterator[Turns]:
     """Turns for processes that are started inside; each is told `address` and which party it is."""
-    with tempfile.TemporaryDirectory(prefix="fastbs-") as folder, socket.socket(socket.AF_UNIX) as listening:
-        address = str(Path(folder) / "turns")
-        listening.bind(address)
+    with socket.socket(socket.AF_UNIX) as listening:
+        address = f"@fastbs-{os.getpid()}-{secrets.token_hex(8)}"
+        listening.bind(address.replace("@", "\0", 1))
         listening.listen(parties)
         turns = Turns(address, parties, first)
         threading.Thread(target=_accept, args=(listening, turns), daemon=True).start()

@@ -93,6 +93,8 @@ def setting(text: str) -> tuple[str, Any]:
         found = known[name].type.convert(value, known[name], None)
     except click.BadParameter as error:
         raise BadInput(f"{text}: {error.message}") from error
+    if name == "data":
+        found = str(Path(found).resolve())
     return str(known[name].name), list(found) if isinstance(found, tuple) else found
 
 

@@ -7,7 +7,9 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-VARIABLE = "FASTBS_TURNS"  # path of the socket of who gives the turns, a space, and which of the parties this is
+# Socket of who gives the turns, a space, and which of the parties this is. The socket has a name and no file (paths may
+# be too long for one): "@" stands for the zero byte with which Linux marks such names, and which no variable can hold.
+VARIABLE = "FASTBS_TURNS"
 WAIT, DONE, LEAVE = "wait", "done", "leave"  # what is said there, a line each; WAIT and LEAVE are answered
 
 Turn = Callable[[], AbstractContextManager[None]]
@@ -26,7 +28,7 @@ def taking_turns() -> Iterator[Turn | None]:
         return
     path, _, party = given.rpartition(" ")
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(path)
+        connection.connect(path.replace("@", "\0", 1))
         line = connection.makefile("rw", encoding="ascii")
 
         def say(what: str, *, answered: bool) -> None:

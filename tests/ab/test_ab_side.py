@@ -46,6 +46,14 @@ def make_endless_step(batch_size):
         print(os.getpid(), file=file)
     return lambda: time.sleep(0.01)
 """
+CHATTER = """
+
+_quiet = open_setting
+
+def open_setting(plan):
+    print("what a library prints")
+    return _quiet(plan)
+"""
 PLAN = {
     "questions": ["step"],
     "function": "work.py:make_step",
@@ -58,12 +66,14 @@ PLAN = {
 
 
 def copy_of_the_code(folder, marker):
-    """A tree that differs from this one by what `fastbs.MARKER` is."""
+    """A tree that differs from this one by what `fastbs.MARKER` is, and prints while a plan is opened."""
     folder.mkdir()
     for name in ("fastbs", "kernels", "bench"):
         shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     with open(folder / "fastbs" / "__init__.py", "a") as file:
         file.write(f'\nMARKER = "{marker}"\n')
+    with open(folder / "fastbs" / "bench" / "setting.py", "a") as file:
+        file.write(CHATTER)
     (folder / "work.py").write_text(WORK)
     return folder
 
@@ -135,9 +145,11 @@ def test_a_tree_that_takes_code_from_elsewhere_is_found_out(code, tmp_path):
         pass
 
 
-def test_a_folder_without_fastbs_is_measured_by_ours(tmp_path, seen):
+def test_a_folder_without_fastbs_is_measured_by_ours(tmp_path, seen, monkeypatch):
     """A project of the user's own: what differs between its commits is the code that ours calls."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (tmp_path / "work.py").write_text(WORK.replace("fastbs.MARKER", "'none'"))
+    (tmp_path / "selectors.py").write_text("raise RuntimeError('not the one of the standard library')")
     with opened_side("A", tree(tmp_path), PLAN) as side, alone() as turns:
         assert side.opened["code"] == str(ROOT)
         assert side.ask("measure", cell=0, round=0, turns=turns)["status"] == "ok"
