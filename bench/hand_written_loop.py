@@ -1,4 +1,4 @@
-"""A training loop as one writes it by hand: the yardstick for what our harness adds. Of fastbs it uses the net only."""
+"""A training loop as one writes it by hand: the yardstick for what our harness adds. Of fastbs: the net, and turns."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fastbs import models
+from fastbs.worker.turns import taking_turns, turn_or_not
 
 
 def time_by_hand(
-    batch_sizes: list[int], image_size: int, threads: int, lr: float, blocks: int, block_seconds: float
-) -> list[list[float]]:
-    """Seconds per step of each block, for each batch size in turn; runs in a process of its own."""
+    batch_size: int, image_size: int, threads: int, lr: float, blocks: int, block_seconds: float
+) -> list[float]:
+    """Seconds per step of each block; runs in a process of its own."""
     torch.set_num_threads(threads)
-    return [_time(size, image_size, lr, blocks, block_seconds) for size in batch_sizes]
-
-
-def _time(batch_size: int, image_size: int, lr: float, blocks: int, block_seconds: float) -> list[float]:
     net = models.build("small", classes=10, image_size=image_size).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9, nesterov=True, fused=True)
     images = torch.randn(batch_size, 3, image_size, image_size).to(memory_format=torch.channels_last)
@@ -31,11 +28,16 @@ def _time(batch_size: int, image_size: int, lr: float, blocks: int, block_second
         train(net, optimizer, images, labels, loss_sum, hits, steps)
         return (time.perf_counter() - start) / steps
 
-    started = time.perf_counter()
-    while time.perf_counter() - started < 0.5:
-        seconds = seconds_per_step(3)
-    steps = max(1, round(block_seconds / seconds))
-    return [seconds_per_step(steps) for _ in range(blocks)]
+    with taking_turns() as turn:
+        with turn_or_not(turn):
+            started = time.perf_counter()
+            while time.perf_counter() - started < 0.5:
+                seconds = seconds_per_step(3)
+        found = []
+        for _ in range(blocks):
+            with turn_or_not(turn):
+                found.append(seconds_per_step(max(1, round(block_seconds / seconds))))
+        return found
 
 
 def train(

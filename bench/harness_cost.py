@@ -1,7 +1,7 @@
 """What does our harness add to a step? `python -m fastbs.bench.harness_cost`
 
-Pairs of fresh processes, in random order: one times training steps as `fastbs bench throughput` does, the other by the
-hand-written loop. Both time every batch size in the same order, with the same net, optimizer, sums and allocator.
+Pairs of fresh processes that take turns, block by block: one times training steps as `fastbs bench throughput` does,
+the other by the hand-written loop, with the same net, optimizer, sums and allocator. Who begins is random.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 import statistics
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import click
@@ -23,46 +25,55 @@ from fastbs.bench.setting import Setting, open_setting
 from fastbs.config import parse_batch_sizes
 from fastbs.errors import BadInput
 from fastbs.results.files import SCHEMA, dump_json
+from fastbs.worker.giving_turns import giving_turns
+from fastbs.worker.turns import VARIABLE
 
 MARGIN = 0.03  # a harness that adds less is free
 SIZE = 32  # side of the images, pixels
 
 
-def time_ours(config: dict[str, Any], dataset: str, batch_sizes: list[int], **blocks: Any) -> list[list[float]]:
-    """Seconds per step of each block, for each batch size in turn; runs in a process of its own."""
+def time_ours(config: dict[str, Any], dataset: str, **blocks: Any) -> list[float]:
+    """Seconds per step of each block; runs in a process of its own."""
     from fastbs.bench.training_step import measure_training_step
 
-    samples = [measure_training_step(config | {"batch_size": size}, dataset, **blocks) for size in batch_sizes]
-    return [[seconds / calls for calls, seconds, *_ in sample["blocks"]] for sample in samples]
+    sample = measure_training_step(config, dataset, **blocks)
+    return [seconds / calls for calls, seconds, *_ in sample["blocks"]]
 
 
 def compare(setting: Setting, pairs: int, seed: int) -> list[dict[str, Any]]:
     """A row per batch size: {"batch_size", "pairs", "ratio" (ours / by hand), "interval", "free"}."""
     plan = setting.plan
-    batch_sizes, threads = plan.batch_sizes, setting.threads
+    order, ratios = random.Random(seed), {size: list[float]() for size in plan.batch_sizes}
     timing = {"blocks": plan.blocks, "block_seconds": plan.block_seconds}
-    order, ratios = random.Random(seed), [list[float]() for _ in batch_sizes]
     run = setting.run("small", "fp32", "synthetic").replace(lr=SMALL_LR)
-    ours = {"config": run.to_json(), "dataset": setting.dataset_file("small", "synthetic"), "detail": False}
-    by_hand = {"image_size": SIZE, "threads": threads, "lr": SMALL_LR}
-    sides: list[tuple[str, dict[str, Any]]] = [
-        ("fastbs.bench.harness_cost:time_ours", ours | timing),
-        ("fastbs.bench.hand_written_loop:time_by_hand", by_hand | timing),
-    ]
+    ours: dict[str, Any] = {"dataset": setting.dataset_file("small", "synthetic"), "detail": False} | timing
+    by_hand = {"image_size": SIZE, "threads": setting.threads, "lr": SMALL_LR} | timing
     for _ in tqdm(range(pairs), "pairs", file=sys.stderr, disable=not sys.stderr.isatty()):
-        sizes = order.sample(range(len(batch_sizes)), len(batch_sizes))
-        seconds = [[0.0] * len(batch_sizes) for _ in sides]
-        for side in order.sample((0, 1), 2):
-            target, arguments = sides[side]
-            asked = [batch_sizes[index] for index in sizes]
-            outcome = worker.call(target, arguments | {"batch_sizes": asked}, threads=threads)
+        for size in order.sample(plan.batch_sizes, len(plan.batch_sizes)):
+            calls: list[tuple[str, dict[str, Any]]] = [
+                ("fastbs.bench.harness_cost:time_ours", ours | {"config": run.replace(batch_size=size).to_json()}),
+                ("fastbs.bench.hand_written_loop:time_by_hand", by_hand | {"batch_size": size}),
+            ]
+            own, other = map(statistics.median, _in_turns(calls, setting.threads, first=order.randrange(2)))
+            ratios[size].append(own / other)
+    return [_row(size, found) for size, found in ratios.items()]
+
+
+def _in_turns(calls: Sequence[tuple[str, dict[str, Any]]], threads: int, first: int) -> list[Any]:
+    """What fresh processes return that measure side by side, block by block, `first` before the other."""
+    with giving_turns(len(calls), first=first) as turns, ThreadPoolExecutor(len(calls)) as pool:
+
+        def measure(party: int) -> Any:
+            target, arguments = calls[party]
+            try:
+                outcome = worker.call(target, arguments, threads=threads, env={VARIABLE: f"{turns.address} {party}"})
+            finally:
+                turns.left(party)
             if outcome.status != "ok":
                 raise RuntimeError(f"{target} {outcome.status}: {outcome.reason}")
-            for index, measured in zip(sizes, outcome.value, strict=True):
-                seconds[side][index] = statistics.median(measured)
-        for index, (own, other) in enumerate(zip(*seconds, strict=True)):
-            ratios[index].append(own / other)
-    return [_row(size, found) for size, found in zip(batch_sizes, ratios, strict=True)]
+            return outcome.value
+
+        return list(pool.map(measure, range(len(calls))))
 
 
 def _row(batch_size: int, ratios: list[float]) -> dict[str, Any]:
@@ -78,8 +89,8 @@ def _row(batch_size: int, ratios: list[float]) -> dict[str, Any]:
 @click.option("--pairs", type=click.IntRange(2), default=30, show_default=True, help="Of fresh processes.")
 @click.option("--repeats", type=click.IntRange(1), default=3, show_default=True, help="Of the whole comparison.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--blocks", type=click.IntRange(1), default=3, show_default=True, help="In each process.")
-@click.option("--block-seconds", type=float, default=0.25, show_default=True)
+@click.option("--blocks", type=click.IntRange(1), default=10, show_default=True, help="In each process.")
+@click.option("--block-seconds", type=float, default=0.1, show_default=True)
 @click.option("--format", "style", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def main(pairs: int, repeats: int, style: str, **options: Any) -> None:
     """Time our harness against a hand-written loop. Exit code 1 when it is not free in every repeat.

@@ -27,9 +27,10 @@ LAST = 2000  # characters of what a side printed before it died
 class Remote:
     """A side that answers; `opened` is what it said of its plan."""
 
-    def __init__(self, name: str, tree: Tree, process: subprocess.Popen[str], printed: Any) -> None:
+    def __init__(self, name: str, tree: Tree, code: Path, process: subprocess.Popen[str], printed: Any) -> None:
         self.name = name
         self.tree = tree
+        self._code = code
         self._process = process
         self._printed = printed
         self.opened: dict[str, Any] = {}
@@ -56,6 +57,15 @@ class Remote:
             raise BadInput(f"{self.name}: {answer['bad_input']}")
         return answer["value"]
 
+    def is_open(self) -> None:
+        """Take the answer to "open". BadInput as `answer`; RuntimeError should a process there import other code."""
+        self.opened = self.answer()
+        if self.opened["version"] != VERSION:
+            raise BadInput(f"{self.name}: its fastbs ab speaks version {self.opened['version']}, not {VERSION}")
+        imported = {self.opened["code"], *self.opened["measured_code"]}
+        if imported != {str(self._code)}:
+            raise RuntimeError(f"side {self.name} imports {sorted(imported)}, not {self._code} alone")
+
     def fileno(self) -> int:
         """What can be read once there is an answer (`select`)."""
         assert self._process.stdout is not None
@@ -75,10 +85,17 @@ class Remote:
 
 @contextmanager
 def opened_side(name: str, tree: Tree, plan: dict[str, Any]) -> Iterator[Remote]:
-    """A side that works in the folder of `tree` and has opened `plan`; it and what it measures are dead afterwards.
+    """A side that works in the folder of `tree` and has opened `plan`; it and what it measures are dead afterwards."""
+    with opening_side(name, tree, plan) as side:
+        side.is_open()
+        yield side
 
-    Its code is the fastbs around that folder where there is one, else ours: then it is code of the user's that differs.
-    RuntimeError should a process of the side import any other.
+
+@contextmanager
+def opening_side(name: str, tree: Tree, plan: dict[str, Any]) -> Iterator[Remote]:
+    """The same while it opens, so that several can at once: `is_open` waits for it.
+
+    Its code is the fastbs around the folder where there is one, else ours: then it is code of the user's that differs.
     """
     folder = tree.folder
     holds = (at for at in (folder, *folder.parents) if (at / "fastbs" / "__init__.py").is_file())
@@ -95,13 +112,8 @@ def opened_side(name: str, tree: Tree, plan: dict[str, Any]) -> Iterator[Remote]
             text=True,
         )
         try:
-            remote = Remote(name, tree, process, printed)
-            remote.opened = remote.ask("open", plan=plan)
-            if remote.opened["version"] != VERSION:
-                raise BadInput(f"{name}: its fastbs ab speaks version {remote.opened['version']}, not {VERSION}")
-            imported = {remote.opened["code"], *remote.opened["measured_code"]}
-            if imported != {str(code)}:
-                raise RuntimeError(f"side {name} imports {sorted(imported)}, not {code} alone")
+            remote = Remote(name, tree, code, process, printed)
+            remote.tell("open", plan=plan)
             yield remote
         finally:
             process.terminate()

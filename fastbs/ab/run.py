@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastbs.ab.interleave import Pairs, Stop, measure_in_turns
-from fastbs.ab.remote import Remote, opened_side
+from fastbs.ab.remote import Remote, opening_side
 from fastbs.ab.worktree import checked_out
 from fastbs.analysis.bench_document import bench_document
 from fastbs.analysis.comparison.compare import compare
@@ -64,9 +64,11 @@ def opened(arms: tuple[Arm, Arm], plan: dict[str, Any], folder: Path) -> Iterato
     with ExitStack() as stack:
         trees = [stack.enter_context(checked_out(arm.ref, folder)) for arm in arms]
         base, head = (
-            stack.enter_context(opened_side(arm.name, tree, plan | arm.settings))
+            stack.enter_context(opening_side(arm.name, tree, plan | arm.settings))
             for arm, tree in zip(arms, trees, strict=True)
         )
+        base.is_open()
+        head.is_open()
         yield base, head
 
 

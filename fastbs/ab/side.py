@@ -23,8 +23,8 @@ from fastbs.bench.plan import BenchPlan
 from fastbs.bench.rounds import measure_once
 from fastbs.bench.setting import open_setting
 from fastbs.errors import BadInput
-from fastbs.measurement.turns import VARIABLE
 from fastbs.worker.lifetime import die_with
+from fastbs.worker.turns import VARIABLE
 
 VERSION = 2  # of what is said; raised when a caller of before would misunderstand
 
@@ -52,7 +52,7 @@ class Side:
         }
 
     def measure(self, cell: int, round: int, turns: str) -> dict[str, Any]:
-        """What became of one fresh process, which takes turns as `turns` says (see measurement.turns)."""
+        """What became of one fresh process, which takes turns as `turns` says (see worker.turns)."""
         asked = self._cells[cell]
         return asdict(measure_once(replace(asked, env=asked.env | {VARIABLE: turns}), round))
 

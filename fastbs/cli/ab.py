@@ -51,7 +51,7 @@ def ab(
 
     Exit codes: 0 passed · 1 slower or failed · 2 bad input · 3 not comparable.
     """
-    from fastbs.ab.interleave import Stop
+    from fastbs.ab.interleave import ALPHA, Stop
     from fastbs.ab.run import Arm, run_ab
     from fastbs.ab.worktree import HERE
     from fastbs.analysis.comparison.options import Options
@@ -74,7 +74,7 @@ def ab(
         bench_plan(question, options),
         folder=Path.cwd(),
         stop=Stop(visible=visible, seconds=60 * max_minutes, least=least),
-        options=Options(margin=margin),
+        options=Options(margin=margin, alpha=ALPHA),
         gate=read_gate(gate_file),
         progress=lambda text: click.echo(text, err=True),
     )

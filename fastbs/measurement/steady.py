@@ -11,7 +11,7 @@ from typing import Any
 from fastbs.measurement.card_state import SHORTEST, CardState
 from fastbs.measurement.energy import EnergyMeter
 from fastbs.measurement.memory import minor_faults
-from fastbs.measurement.turns import taking_turns, turn_or_not
+from fastbs.worker.turns import taking_turns, turn_or_not
 
 WARM_UP = 0.5  # seconds of calls at least: caches, algorithm choices, clocks; DALI's queue
 WARM_UP_CALLS = 3  # at least

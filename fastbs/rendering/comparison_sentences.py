@@ -84,6 +84,12 @@ def _within(document: Document) -> str:
     return f"within {_percent(document['settings']['margin'])}"
 
 
+def _margins(document: Document) -> str:
+    settings, scales = document["settings"], {METRICS[row["metric"]].scale for row in document["rows"]}
+    points = f" (±{100 * settings['points_margin']:g} points)" if "points" in scales else ""
+    return f"±{_percent(settings['margin'])}{points}"
+
+
 def _machine(document: Document, quote: Quote) -> tuple[str, str]:
     found = [d for d in document["differences"] if d["tier"] != "note"]
     if found:
@@ -169,14 +175,14 @@ def how_decided(document: Document, quote: Quote) -> list[str]:
     said = {
         "processes": "spread between processes",
         "pairs": "paired processes",
-        "ranks": "ranks of the times to target, misses last",
+        "ranks": "ranks (misses last)",
         "calibration": f"calibrated noise ({quote(str(settings['calibration']))})",
         "assumed": f"noise between processes assumed {_percent(settings['noise'])}: "
         "calibrate, or measure 5 processes a side, to see smaller effects",
     }
     sources = [text for name, text in said.items() if name in spreads]
     sentences = [f"Intervals: {level}{together}, from {' and '.join(sources)}"] if sources else []
-    sentences.append(f"same: its own {level} interval lies within ±{_percent(settings['margin'])}")
+    sentences.append(f"same: its own {level} interval lies within {_margins(document)}")
     sentences.append(" → ".join(_side(name, document[name.lower()], quote) for name in ("BASE", "HEAD")))
     code = document["gate"]["exit_code"]
     return [*sentences, f"exit code {code}: {EXITS[code]}"]

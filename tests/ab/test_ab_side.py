@@ -13,9 +13,9 @@ import pytest
 
 from fastbs.ab.remote import opened_side
 from fastbs.ab.side import VERSION
-from fastbs.ab.turns import giving_turns
 from fastbs.ab.worktree import Tree
 from fastbs.errors import BadInput
+from fastbs.worker.giving_turns import giving_turns
 
 ROOT = Path(__file__).resolve().parents[2]
 # A step that takes 2 ms of a clock of its own, chatters, and writes down which code of fastbs is loaded.
@@ -186,7 +186,7 @@ def test_a_side_and_what_it_measures_die_with_who_started_it(code, seen):
     script = f"""
 from pathlib import Path
 from fastbs.ab.remote import opened_side
-from fastbs.ab.turns import giving_turns
+from fastbs.worker.giving_turns import giving_turns
 from fastbs.ab.worktree import Tree
 
 plan = {PLAN | {"function": "work.py:make_endless_step", "block_seconds": 60}!r}

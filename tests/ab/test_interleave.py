@@ -101,7 +101,7 @@ def compared(monkeypatch):
             {},
             folder=None,
             stop=stop or Stop(),
-            options=Options(),
+            options=Options(alpha=interleave.ALPHA),
             gate=Gate.parse(gate or DEFAULT_GATE, "gate"),
             progress=lambda text: None,
         )

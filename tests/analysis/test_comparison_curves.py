@@ -107,6 +107,7 @@ def test_sizes_with_other_numbers_of_processes_are_taken_as_independent():
         low, high = curve_of(base, head)["interval"]
         held += low <= 0 <= high
     assert held / TRIALS >= 0.95 - 2 * math.sqrt(0.05 * 0.95 / TRIALS)
+    assert held < TRIALS * 0.99  # and no wider than that
 
 
 def test_one_process_a_side_is_as_lucky_at_many_sizes_as_at_one():

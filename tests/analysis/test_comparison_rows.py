@@ -58,7 +58,7 @@ def test_what_is_on_one_side_or_ended_badly_is_said_and_not_tested():
 
 
 def test_rows_come_by_batch_size_as_a_number_and_questions_in_their_order():
-    metrics = {"update": "update_us", "throughput": "images_per_second"}
+    metrics = {"data": "images_per_second", "throughput": "images_per_second"}
     records = [
         Record(key(size, question), samples={metric: Sample((1.0, 2.0))})
         for question, metric in metrics.items()
@@ -66,7 +66,35 @@ def test_rows_come_by_batch_size_as_a_number_and_questions_in_their_order():
     ]
     found = rows_of(side(*records), side(*records))
     assert [row["batch_size"] for row in found] == [1, 8, 64, 128] * 2
-    assert [row["key"]["question"] for row in found] == ["throughput"] * 4 + ["update"] * 4
+    assert [row["key"]["question"] for row in found] == ["throughput"] * 4 + ["data"] * 4
+
+
+def test_a_row_that_ended_badly_is_there_once_whatever_its_question_measures():
+    base = Record(key(8, "run"), samples={"top1": Sample((0.8, 0.9)), "images_per_second": Sample((5.0, 6.0))})
+    found = rows_of(side(base), side(Record(key(8, "run"), status="failed")))
+    assert [row["verdict"] for row in found] == ["failed"]
+    assert [row["verdict"] for row in rows_of(side(base), side())] == ["missing"]
+    assert len(rows_of(side(base), side(base))) == 2
+
+
+def test_a_row_that_is_the_same_is_so_at_its_own_level_and_the_others_share_theirs():
+    rows = rows_of(
+        side(*(record(size, 100) for size in range(1, 6))),
+        side(*(record(size, 99.8) for size in range(1, 5)), record(5, 50)),
+    )
+    assert [row["verdict"] for row in rows] == ["same"] * 4 + ["slower"]
+    assert [row["level"] for row in rows] == [0.05] * 4 + [0.01]
+
+
+@pytest.mark.parametrize(("clocks", "verdict"), [((1800, 1500), "cannot tell"), ((1500, 1800), "slower")])
+def test_a_longer_time_at_a_lower_clock_is_no_slower_code(clocks, verdict):
+    base, head = (
+        Record(key(8, "update"), samples={"update_us": Sample(tuple(us * f for f in SPREAD))}, clock_mhz=clock)
+        for us, clock in zip((100, 120), clocks, strict=True)
+    )
+    row = row_of(base, head)
+    assert row["verdict"] == verdict and row["clock_mhz"] == list(clocks)
+    assert row["notes"] == (["slower by clock only"] if verdict == "cannot tell" else [])
 
 
 def test_a_row_is_said_in_its_metrics_own_unit():

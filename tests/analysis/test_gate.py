@@ -122,6 +122,8 @@ def test_a_rule_is_blind_where_a_change_of_its_size_could_not_have_been_seen():
     [blind] = judged(base, head, rule("3%"))["blind"]
     assert blind["batch_size"] == 8 and blind["why"].startswith("smallest visible change ")
     assert judged(base, head, rule("5000%"))["blind"] == []
+    far = side(record(8, 5, spread=NOISY))  # as noisy, and told all the same
+    assert judged(base, far, rule("3%"))["blind"] == [] and judged(base, far, rule("3%"))["fired"]
     one = side(record(8, 450, spread=(1.0,)))  # nothing known of its spread
     assert "nothing says" in judged(base, one, rule("3%"))["blind"][0]["why"]
 

@@ -12,6 +12,7 @@ from fastbs.bench.setting import open_setting
 from fastbs.config import RunConfig
 from fastbs.data.batch import Batch
 from fastbs.training.set_up import make_step, prepare_process
+from fastbs.worker.giving_turns import giving_turns
 
 
 def test_the_loop_by_hand_ends_with_the_weights_and_sums_of_our_step():
@@ -34,18 +35,23 @@ def test_the_loop_by_hand_ends_with_the_weights_and_sums_of_our_step():
 def sides(monkeypatch):
     """Both sides stubbed: seconds per step by batch size."""
     times = {"time_ours": {1: 2.0, 128: 3.0}, "time_by_hand": {1: 1.0, 128: 3.0}}
-    real, asked = worker.call, []
+    real, asked, begins = worker.call, [], []
 
     def call(target, arguments, **more):
         name = target.partition(":")[2]
         if name not in times:
             return real(target, arguments, **more)
-        asked.append((name, arguments["batch_sizes"]))
-        seconds = [[times[name][size]] * 3 for size in arguments["batch_sizes"]]
-        return worker.Outcome("ok", None, seconds, 1.0)
+        size = arguments["batch_size"] if name == "time_by_hand" else arguments["config"]["batch_size"]
+        asked.append((name, size))
+        return worker.Outcome("ok", None, [times[name][size]] * 3, 1.0)
+
+    def giving(parties, first):
+        begins.append(first)
+        return giving_turns(parties, first)
 
     monkeypatch.setattr(worker, "call", call)
-    return asked
+    monkeypatch.setattr(harness_cost, "giving_turns", giving)
+    return asked, begins
 
 
 def test_a_harness_that_doubles_a_step_has_ratio_two_and_is_not_free(sides):
@@ -54,9 +60,10 @@ def test_a_harness_that_doubles_a_step_has_ratio_two_and_is_not_free(sides):
         rows = compare(setting, pairs=6, seed=0)
     assert [row["ratio"] for row in rows] == pytest.approx([2, 1])
     assert [row["free"] for row in rows] == [False, True]
-    for first, second in zip(sides[::2], sides[1::2], strict=True):
+    asked, begins = sides
+    for first, second in zip(asked[::2], asked[1::2], strict=True):
         assert {first[0], second[0]} == {"time_ours", "time_by_hand"} and first[1] == second[1]
-    assert len({tuple(name for name, _ in sides[pair : pair + 2]) for pair in range(0, 12, 2)}) == 2, "order varies"
+    assert len(asked) == 24 and set(begins) == {0, 1}
 
 
 def test_three_percent_is_the_margin():

@@ -65,7 +65,15 @@ def unmeasured(verdict, **more):
 
 def document(rows, exit_code=0, curves=(), differences=(), fired=(), blind=(), **changed_settings):
     counts = {verdict: sum(r["verdict"] == verdict for r in rows) for verdict in {r["verdict"] for r in rows}}
-    plain = {"margin": 0.03, "alpha": 0.05, "noise": 0.05, "calibration": None, "allow": [], "metrics": None}
+    plain = {
+        "margin": 0.03,
+        "points_margin": 0.005,
+        "alpha": 0.05,
+        "noise": 0.05,
+        "calibration": None,
+        "allow": [],
+        "metrics": None,
+    }
     return {
         "schema": 1,
         "kind": "comparison",

@@ -43,6 +43,7 @@ def compare(base: Side, head: Side, *, options: Options, gate: Gate) -> dict[str
         "head": _side(head),
         "settings": {
             "margin": options.margin,
+            "points_margin": options.points_margin,
             "alpha": options.alpha,
             "noise": options.noise,
             "calibration": options.calibration and options.calibration.source,

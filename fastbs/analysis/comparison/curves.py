@@ -71,7 +71,9 @@ def compare_curves(
                 "batch_sizes": curve.sizes,
                 "base": [centre(sample, curve.metric) for sample in curve.samples(curve.base)],
                 "head": [centre(sample, curve.metric) for sample in curve.samples(curve.head)],
-                **_mean_change(curve, options, min(options.margin, limits.get(curve.metric.name, math.inf)), flags),
+                **_mean_change(
+                    curve, options, min(options.margin_of(curve.metric), limits.get(curve.metric.name, math.inf)), flags
+                ),
                 "worst": _worst([of_curve[size] for size in curve.sizes], curve.metric),
                 **{name: _both([one.get(name) for one in said]) for name in ("knee", "within_5_percent")},
                 "largest_ok": [_largest_ok(side) for side in (curve.base, curve.head)],
@@ -131,7 +133,9 @@ def _verdict(
         return SAME
     word = verdict_of(estimate, options.alpha, metric)
     clocks = _clocks(curve)
-    return doubted(word, estimate, options.alpha, metric, margin=options.margin, clocks=clocks, flags=flags).word
+    return doubted(
+        word, estimate, options.alpha, metric, margin=options.margin_of(metric), clocks=clocks, flags=flags
+    ).word
 
 
 def _clocks(curve: Curve) -> tuple[float, float] | None:

@@ -88,7 +88,7 @@ def _tested(pairings: Iterator[Pairing], options: Options, limits: Mapping[str, 
         if pairing.measured:
             estimate = estimate_of(*pairing.samples, pairing.metric, pairing.key, options)
             p = estimate.p if estimate else rank_p(*pairing.samples)
-        margin = min(options.margin, limits.get(pairing.metric.name, math.inf))
+        margin = min(options.margin_of(pairing.metric), limits.get(pairing.metric.name, math.inf))
         same = estimate is not None and is_same(estimate, options.alpha, pairing.metric, margin)
         yield replace(pairing, estimate=estimate, p=p, same=same)
 
@@ -171,7 +171,7 @@ def _verdict(pairing: Pairing, level: float | None, options: Options, flags: Seq
         pairing.estimate,
         level,
         pairing.metric,
-        margin=options.margin,
+        margin=options.margin_of(pairing.metric),
         clocks=_clocks(pairing),
         flags=flags,
     )

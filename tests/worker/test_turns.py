@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from fastbs.ab.turns import giving_turns
-from fastbs.measurement.turns import VARIABLE, taking_turns
+from fastbs.worker.giving_turns import giving_turns
+from fastbs.worker.turns import VARIABLE, taking_turns
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTY = """
 import sys, time
-from fastbs.measurement.turns import taking_turns
+from fastbs.worker.turns import taking_turns
 
 name, stretches, log = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fastbs.measurement.turns import DONE, LEAVE, WAIT
+from fastbs.worker.turns import DONE, LEAVE, WAIT
 
 
 class Turns:
