@@ -1,5 +1,7 @@
 """The yardstick does the same work as a step of ours, and the comparison has the right sign."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -23,7 +25,7 @@ def test_the_loop_by_hand_ends_with_the_weights_and_sums_of_our_step():
     net = models.build("small", classes=10, image_size=16).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9, nesterov=True, fused=True)
     loss_sum, hits = torch.zeros(()), torch.zeros((), dtype=torch.int64)
-    train(net, optimizer, batch.images, batch.labels, loss_sum, hits, steps=5)
+    train(net, optimizer, itertools.repeat((batch.images, batch.labels)), loss_sum, hits, steps=5)
     for _ in range(5):
         step(batch)
     for ours, by_hand in zip(step.model.parameters(), net.parameters(), strict=True):
