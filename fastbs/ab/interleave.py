@@ -19,6 +19,7 @@ from fastbs.worker.giving_turns import giving_turns
 # there are: those that agree by chance end it early. With this, at most 4.9 % of comparisons of equals raise an alarm
 # (simulated: 1 to 6 rows, spreads of 1 to 6 % between pairs, at least 8 of them).
 ALPHA = 0.035
+NOTICE = 0.5  # seconds until Ctrl-C is noticed at the latest: the kernel may hand the signal to a thread of the turns
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def _measure_pair(sides: tuple[Remote, Remote], cell: int, round: int) -> list[d
             side.tell("measure", cell=cell, round=round, turns=f"{turns.address} {party}")
         while len(outcomes) < len(sides):
             missing = [party for party in range(len(sides)) if party not in outcomes]
-            answered, _, _ = select.select([sides[party] for party in missing], [], [])
+            answered, _, _ = select.select([sides[party] for party in missing], [], [], NOTICE)
             for party in (party for party in missing if sides[party] in answered):
                 outcomes[party] = sides[party].answer()
                 turns.left(party)  # also when it never came to the first turn

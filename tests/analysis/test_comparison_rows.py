@@ -262,6 +262,7 @@ def test_the_document_names_its_sides_and_settings():
     assert document["base"] == {"files": ["a.json", "b.json"], "commit": "abc", "dirty": True}
     assert document["settings"] == {
         "margin": 0.02,
+        "points_margin": 0.005,
         "alpha": 0.05,
         "noise": 0.05,
         "calibration": "noise.json",
