@@ -176,7 +176,7 @@ def _accuracy(plan: BenchPlan, setting: Setting) -> list[Cell]:
         plan.models, setting.precisions, loaders, plan.steps, plan.batch_sizes
     ):
         run: RunConfig = setting.run(model, precision, loader)
-        run = run.replace(batch_size=size, step=step, lr=plan.lr, epochs=plan.epochs, targets=(plan.target,))
+        run = run.replace(batch_size=size, step=step, lr=plan.lr, epochs=plan.epochs, target=plan.target)
         cells.append(
             Cell(
                 question="accuracy",

@@ -20,8 +20,19 @@ Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 LoaderName = Literal["dali", "resident", "torch", "synthetic"]
 StepMode = Literal["eager", "compile"]
 Augment = Literal["none", "crop-flip", "random-resized"]
-LrRule = Literal["constant", "linear", "sqrt"]
+LrRule = Literal["constant", "linear", "sqrt", "beta2-halflife", "given", "tuned"]
 T = TypeVar("T")
+COUNTS = (  # fields of a run that are whole numbers from 1 on
+    "batch_size",
+    "eval_batch_size",
+    "image_size",
+    "updates",
+    "eval_images",
+    "threads",
+    "loader_threads",
+    "hold",
+    "micro_batch",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +53,12 @@ class RunConfig:
     batch_size: int = 32  # images per weight update
     seed: int = 0
     epochs: float = 10  # passes over the training images, unless updates is given
-    updates: int | None = None  # weight updates to make
+    updates: int | None = None  # weight updates to make, instead of epochs
+    seconds: float | None = None  # of training time at most: the budget ends with them
+    target: float | None = None  # validation top1 whose reaching is timed
+    hold: int = 2  # evaluations in a row that must be at the target, so that a lucky one does not count
+    until_target: bool = False  # stop once the target is held; the budget is then the limit of a run that misses it
+    micro_batch: int | None = None  # images in one pass through the net; larger batches accumulate gradients
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = 0.01  # of this run, after the learning-rate rule
     momentum: float = 0.9  # SGD (Nesterov)
@@ -59,41 +75,50 @@ class RunConfig:
     loader_threads: int | None = None
     eval_images: int | None = None  # an evaluation every so many training images; None: once an epoch
     eval_batch_size: int = 256
-    targets: tuple[float, ...] = ()  # validation top1 whose first reaching is timed
+    noise_scale: bool = False  # measure the gradient noise scale on the way ...
+    noise_share: float = 0.03  # ... in at most this part of the training time
     checkpoint_seconds: float = 30.0  # at most one checkpoint in so many seconds, beside the last
 
     def __post_init__(self) -> None:
-        for name in (
-            "batch_size",
-            "eval_batch_size",
-            "image_size",
-            "updates",
-            "eval_images",
-            "threads",
-            "loader_threads",
-        ):
+        for name in COUNTS:
             _at_least(name, getattr(self, name), 1)
-        for name in ("lr", "epochs"):
-            if not 0 < getattr(self, name) < math.inf:
+        for name in ("lr", "epochs", "seconds"):
+            if getattr(self, name) is not None and not 0 < getattr(self, name) < math.inf:
                 raise BadInput(f"{name}: {getattr(self, name)} is not a number above 0")
-        for name in ("momentum", "beta2", "label_smoothing"):
+        for name in ("momentum", "beta2", "label_smoothing", "noise_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise BadInput(f"{name}: {getattr(self, name)} is not in [0, 1)")
         for name in ("weight_decay", "warmup_images", "checkpoint_seconds", "seed"):
             _at_least(name, getattr(self, name), 0)
-        if len(self.targets) > 1:
-            raise BadInput(f"target: {len(self.targets)} were given; the table times one")
-        for target in self.targets:
-            if not 0 < target <= 1:
-                raise BadInput(f"target: {target} is not a top1 fraction in (0, 1]")
+        if self.target is not None and not 0 < self.target <= 1:
+            raise BadInput(f"target: {self.target} is not a top1 fraction in (0, 1]")
+        if self.until_target and self.target is None:
+            raise BadInput("until-target: needs a --target to stop at")
+        if self.schedule != "constant" and (self.until_target or self.seconds is not None):
+            ending = "until-target" if self.until_target else "seconds"
+            raise BadInput(
+                f"schedule: {self.schedule} ends at a fixed number of images, --{ending} does not; use constant"
+            )
+        if self.batch_size % self.pass_images:
+            raise BadInput(f"micro-batch: {self.micro_batch} does not divide the batch size {self.batch_size}")
         if self.pretrained and self.init:
             raise BadInput("init: give either pretrained weights or an init file, not both")
+
+    @property
+    def pass_images(self) -> int:
+        """Images in one pass through the net."""
+        return min(self.batch_size, self.micro_batch or self.batch_size)
+
+    @property
+    def accumulation(self) -> int:
+        """Passes through the net, whose gradients make one update."""
+        return self.batch_size // self.pass_images
 
     def replace(self, **changes: Any) -> Self:
         return dataclasses.replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self) | {"targets": list(self.targets)}
+        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], source: str = "config") -> Self:
@@ -109,6 +134,8 @@ class SweepConfig:
     seeds: int = 5
     lr_rule: LrRule = "constant"
     lr_at: int | None = None  # batch size at which run.lr holds; None: the smallest
+    lrs: tuple[tuple[int, float], ...] = ()  # (batch size, rate): given by the user, or tuned
+    stop_dominated: bool = False  # of runs to a target, those that cannot be the fastest any more
     controls: bool = True
     control_at: int | None = None  # None: the largest batch size
     images: int = 500_000  # the post's extrapolation: so many images ...
@@ -124,13 +151,29 @@ class SweepConfig:
         _at_least("seeds", self.seeds, 1)
         _at_least("lr-at", self.lr_at, 1)
         _at_least("images", self.images, 1)
+        self._check_rates()
+        if self.stop_dominated and not self.run.until_target:
+            raise BadInput("stop-dominated: needs runs to a target; add --until-target")
         if not 0 < self.hours < math.inf:
             raise BadInput(f"hours: {self.hours} is not a number above 0")
         if self.control_at is not None and self.control_at not in self.batch_sizes:
             raise BadInput(f"control-at: {self.control_at} is not one of the batch sizes {_listed(self.batch_sizes)}")
 
+    def _check_rates(self) -> None:
+        sizes = [size for size, _ in self.lrs]
+        if self.lr_rule == "given" and sorted(sizes) != list(self.batch_sizes):
+            raise BadInput(f"lrs: give one rate for each of the batch sizes {_listed(self.batch_sizes)}")
+        if self.lrs and self.lr_rule not in ("given", "tuned"):
+            raise BadInput(f"lr-rule: {self.lr_rule} computes the rates that --lrs gives; leave one of them out")
+        for size, lr in self.lrs:
+            if not 0 < lr < math.inf:
+                raise BadInput(f"lrs: {size}:{lr} is not a rate above 0")
+        if self.lr_rule == "beta2-halflife" and self.run.optimizer != "adamw":
+            raise BadInput("lr-rule: beta2-halflife is a rule for AdamW; use --optimizer adamw, or linear")
+
     def to_json(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self), "run": self.run.to_json(), "batch_sizes": list(self.batch_sizes)}
+        lists = {"batch_sizes": list(self.batch_sizes), "lrs": [list(pair) for pair in self.lrs]}
+        return {**dataclasses.asdict(self), "run": self.run.to_json(), **lists}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], source: str = "config") -> Self:
@@ -185,8 +228,21 @@ def sweep_config(data: str, settings: Mapping[str, Any], source: str) -> SweepCo
     run_keys = {field.name for field in dataclasses.fields(RunConfig)} - {"data", "batch_size", "seed"}
     sweep_keys = {field.name for field in dataclasses.fields(SweepConfig)} - {"run"}
     refuse_unknown(settings, run_keys | sweep_keys, source)
-    run = from_mapping(RunConfig, {"data": data} | {k: v for k, v in settings.items() if k in run_keys}, source)
-    return from_mapping(SweepConfig, {"run": run} | {k: v for k, v in settings.items() if k in sweep_keys}, source)
+    of_sweep = {k: v for k, v in settings.items() if k in sweep_keys}
+    if "lrs" in of_sweep:
+        of_sweep = {"lr_rule": "given"} | of_sweep
+    sizes = _checked(of_sweep.get("batch_sizes", SweepConfig.batch_sizes), tuple[int, ...], f"{source}: batch_sizes")
+    of_run = {k: v for k, v in settings.items() if k in run_keys}
+    some_size = next((size for size in sizes if size > 0), 1)  # one that the micro-batch divides
+    run = from_mapping(RunConfig, {"data": data, "batch_size": some_size} | of_run, source)
+    return from_mapping(SweepConfig, {"run": run} | of_sweep, source)
+
+
+def flat_settings(sweep: SweepConfig) -> dict[str, Any]:
+    """The settings that `sweep_config` would make `sweep` from."""
+    values = sweep.to_json()
+    run = {key: value for key, value in values.pop("run").items() if key not in ("data", "batch_size", "seed")}
+    return {key: value for key, value in (run | values).items() if value is not None and value != []}
 
 
 def run_config(data: str, settings: Mapping[str, Any], source: str) -> RunConfig:
@@ -224,6 +280,10 @@ def _checked(value: Any, hint: Any, where: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise BadInput(f"{where}: {value!r} is not a list")
+        if options[-1] is not Ellipsis:
+            if len(value) != len(options):
+                raise BadInput(f"{where}: {value!r} has not {len(options)} values")
+            return tuple(_checked(item, option, where) for item, option in zip(value, options, strict=True))
         return tuple(_checked(item, options[0], where) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

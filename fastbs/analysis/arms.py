@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fastbs.analysis.budget import total_updates
-from fastbs.analysis.learning_rate import scaled_lr
-from fastbs.config import SweepConfig
+from fastbs.analysis.learning_rate import scaled_beta2, scaled_lr
+from fastbs.config import LrRule, SweepConfig
 
 MAIN, SAME_UPDATES, SCALED_LR = "main", "same-updates", "scaled-lr"
 
@@ -12,13 +12,38 @@ MAIN, SAME_UPDATES, SCALED_LR = "main", "same-updates", "scaled-lr"
 def planned_lr(config: SweepConfig, arm: str, batch_size: int) -> float:
     """Main runs and the same updates: by the sweep's rule. The scaled rate: that of the smallest size x B/B0."""
     smallest = config.batch_sizes[0]
-    at = config.lr_at or smallest
     if arm == SCALED_LR:
-        return scaled_lr(config.lr_rule, config.run.lr, smallest, at) * batch_size / smallest
-    return scaled_lr(config.lr_rule, config.run.lr, batch_size, at)
+        return _rate(config, smallest) * batch_size / smallest
+    return _rate(config, batch_size)
+
+
+def planned_beta2(config: SweepConfig, batch_size: int) -> float:
+    return scaled_beta2(config.lr_rule, config.run.beta2, batch_size, config.lr_at or config.batch_sizes[0])
 
 
 def planned_updates(config: SweepConfig, arm: str, batch_size: int, train_images: int) -> int:
     """By the budget of the run; the same updates: as many as the smallest size makes."""
     size = config.batch_sizes[0] if arm == SAME_UPDATES else batch_size
-    return total_updates(config.run.replace(batch_size=size), train_images)
+    return total_updates(config.run.replace(batch_size=size, micro_batch=None), train_images)
+
+
+def rate_is_scaled(config: SweepConfig) -> bool:
+    """Whether larger batches had larger or tuned rates; at one constant rate, size and rate are confounded."""
+    if config.lr_rule == "given":
+        return len({lr for _, lr in config.lrs}) > 1
+    return config.lr_rule != "constant"
+
+
+def untuned_lr(config: SweepConfig, batch_size: int) -> float:
+    """Where the search for a rate begins: linear for SGD, with the root for AdamW."""
+    rule: LrRule = "sqrt" if config.run.optimizer == "adamw" else "linear"
+    return scaled_lr(rule, config.run.lr, batch_size, config.lr_at or config.batch_sizes[0])
+
+
+def _rate(config: SweepConfig, batch_size: int) -> float:
+    rates = dict(config.lrs)
+    if batch_size in rates:
+        return rates[batch_size]
+    if config.lr_rule == "tuned":  # not yet
+        return untuned_lr(config, batch_size)
+    return scaled_lr(config.lr_rule, config.run.lr, batch_size, config.lr_at or config.batch_sizes[0])

@@ -55,8 +55,8 @@ class Evidence:
 
     @property
     def target(self) -> float | None:
-        """The top1 whose first reaching is timed: the first that was asked for."""
-        return self.config.run.targets[0] if self.config.run.targets else None
+        """The top1 whose reaching is timed."""
+        return self.config.run.target
 
     @property
     def resolution(self) -> float:

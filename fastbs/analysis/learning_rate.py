@@ -1,16 +1,34 @@
-"""Which learning rate a batch size gets, from the rate that holds at another."""
+"""How learning rate and AdamW's beta2 follow the batch size, from those that hold at another."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+
+from fastbs.config import LrRule
 
 
-def scaled_lr(rule: Literal["constant", "linear", "sqrt"], lr: float, batch_size: int, at: int) -> float:
+def scaled_lr(rule: LrRule, lr: float, batch_size: int, at: int) -> float:
     """The rate for `batch_size` when `lr` holds at batch size `at`.
 
     constant: unchanged, as in the post. linear: in proportion (Goyal et al. 2017, for SGD; fails beyond the critical
     batch size). sqrt: with the root of the ratio (Hoffer et al. 2017 for SGD, Malladi et al. 2022 for Adam).
+    beta2-halflife: as sqrt, beside `scaled_beta2`. ValueError for rules that compute none.
     """
     ratio = batch_size / at
-    return lr * {"constant": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[rule]
+    match rule:
+        case "constant":
+            return lr
+        case "linear":
+            return lr * ratio
+        case "sqrt" | "beta2-halflife":
+            return lr * math.sqrt(ratio)
+    raise ValueError(f"rule {rule}: its rates are looked up")
+
+
+def scaled_beta2(rule: LrRule, beta2: float, batch_size: int, at: int) -> float:
+    """AdamW's beta2 for `batch_size` when `beta2` holds at `at`.
+
+    beta2-halflife: beta2^(B/B0), so that the average of squared gradients forgets half of itself over the same number
+    of images at every size (Marek et al. 2025). Other rules leave it.
+    """
+    return beta2 ** (batch_size / at) if rule == "beta2-halflife" else beta2

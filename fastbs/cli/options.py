@@ -26,6 +26,23 @@ class BatchSizes(click.ParamType[tuple[int, ...]]):
             self.fail(str(error), param, ctx)
 
 
+class Rates(click.ParamType[tuple[tuple[int, float], ...]]):
+    """A learning rate for each batch size: `1:1e-3,8:4e-3`."""
+
+    name = "rates"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[tuple[int, float], ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            pairs = [part.split(":") for part in value.split(",")]
+            return tuple(sorted((int(size), float(lr)) for size, lr in pairs))
+        except ValueError:
+            self.fail(f"{value!r} is no list of batch sizes and rates; write 1:1e-3,8:4e-3", param, ctx)
+
+
 class Share(click.ParamType[float]):
     """A fraction of a value: `3%`, `2.5%` or `0.03`."""
 
@@ -69,7 +86,12 @@ def experiment_options(command: Command) -> Command:
             click.option("--threads", type=int, help="Compute threads."),
             click.option("--loader-threads", type=int),
             click.option("--eval-images", type=int, help="Evaluate every so many training images; default: an epoch."),
-            click.option("--target", "targets", type=float, multiple=True, help="Time the reaching of this top1."),
+            click.option("--seconds", type=float, help="Training time at most: the run ends with it."),
+            click.option("--target", type=float, help="Time the reaching of this top1."),
+            click.option("--hold", type=int, help="Evaluations in a row at the target that count as reaching it."),
+            click.option("--until-target", is_flag=True, default=None, help="Stop once the target is held."),
+            click.option("--micro-batch", type=int, help="Images in one pass; larger batches accumulate gradients."),
+            click.option("--noise-scale", is_flag=True, default=None, help="Measure the gradient noise scale too."),
             click.option("--checkpoint-seconds", type=float, help="At most one checkpoint in so many seconds."),
         ]
     ):

@@ -10,7 +10,7 @@ from fastbs.config import RunConfig, SweepConfig
 
 # Set apart below, or chosen anew by the machine that runs the command.
 APART = {"data", "batch_size", "seed", "lr", "epochs", "updates", "device"}
-ONLY_IN_FILES = {"beta2", "eval_batch_size"}  # settings without an option: they need --config
+ONLY_IN_FILES = {"beta2", "eval_batch_size", "noise_share"}  # settings without an option: they need --config
 
 
 def next_sweep(summary: dict[str, Any]) -> list[str] | None:
@@ -51,8 +51,6 @@ def _settings(run: dict[str, Any], train_images: int) -> list[str]:
 
 
 def _option(name: str, value: Any, default: Any) -> list[str]:
-    if name == "targets":
-        return [word for target in value for word in ("--target", _number(target))]
     if value == default:
         return []
     option = f"--{name.replace('_', '-')}"

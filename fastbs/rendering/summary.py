@@ -67,7 +67,7 @@ def _table(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """One row per batch size; columns that nothing was measured for are left out."""
     rows = summary["rows"]
     smallest = rows[0]["batch_size"]
-    targets = summary["config"]["run"]["targets"]
+    target = summary["config"]["run"]["target"]
     uneven = summary["dataset"]["imbalance"] > 1.1
     columns: list[tuple[str, Any]] = [
         ("batch", lambda row: count(row["batch_size"])),
@@ -84,8 +84,8 @@ def _table(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     ]
     if uneven:
         columns.append(("balanced", lambda row: fraction(row["balanced_top1_mean"])))
-    if targets:
-        columns.append((f"to {targets[0]:g}", _to_target))
+    if target is not None:
+        columns.append((f"to {target:g}", _to_target))
     columns.append(("memory", lambda row: size(row["peak_memory_bytes"])))
     if any(row["energy_joules"] is not None for row in rows):
         columns.append(("energy J", lambda row: significant(row["energy_joules"])))

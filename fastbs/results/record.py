@@ -33,6 +33,24 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoiseDraw:
+    """Gradients of K micro-batches at the same weights: one line of noise.jsonl.
+
+    Norms are over all weights, in the gradient of the mean loss, unscaled, before weight decay.
+    """
+
+    images: int  # training images seen when it was drawn
+    updates: int
+    micro_batch: int  # images in each micro-batch
+    squared_norms: tuple[float, ...]  # |g_k|^2 of each micro-batch
+    squared_norm_of_mean: float  # |mean of g_k|^2
+    seconds: float  # that drawing it took
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"squared_norms": list(self.squared_norms)}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """What was measured over the whole of a run that ended by itself."""
 
@@ -52,6 +70,7 @@ class Result:
     minor_faults_per_image: float | None  # over the blocks that step_seconds counts
     energy_joules: float | None  # null where nothing measures it
     energy_source: str | None
+    noise_seconds: float = 0.0  # spent on draws of the gradient noise scale, not part of train_seconds
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -70,6 +89,7 @@ class RunRecord:
     reason: str | None = None
     result: Result | None = None  # null unless the run ended by itself (ok, missed, diverged)
     evaluations: tuple[Evaluation, ...] = field(default=())
+    noise: tuple[NoiseDraw, ...] = field(default=())
 
     @property
     def last(self) -> Evaluation:
@@ -80,14 +100,18 @@ class RunRecord:
 def from_json(cls: type[Any], values: Mapping[str, Any]) -> Any:
     """A flat record class from JSON; unknown keys are ignored, so that an older reader bears added fields.
 
-    KeyError for a field that is missing, ValueError for one that holds something else than its annotation says.
+    KeyError for a field that is missing and has no default, ValueError for one that holds something else than its
+    annotation says.
     """
     hints = typing.get_type_hints(cls)
-    return cls(**{key: _checked(key, values[key], hint) for key, hint in hints.items()})
+    there = [f.name for f in dataclasses.fields(cls) if f.name in values or f.default is dataclasses.MISSING]
+    return cls(**{key: _checked(key, values[key], hints[key]) for key in there})
 
 
-def run_from_json(document: Mapping[str, Any], evaluations: tuple[Evaluation, ...]) -> RunRecord:
-    """A run from its run.json and the lines of its metrics.jsonl. KeyError, ValueError as `from_json`."""
+def run_from_json(
+    document: Mapping[str, Any], evaluations: tuple[Evaluation, ...], noise: tuple[NoiseDraw, ...] = ()
+) -> RunRecord:
+    """A run from its run.json and the lines of metrics.jsonl and noise.jsonl. KeyError, ValueError as `from_json`."""
     config, status, result = document["config"], document["status"], document["result"]
     if status not in STATUSES or (status == "ok" and result is None):
         raise ValueError(f"status {status!r}, result {'missing' if result is None else 'there'}")
@@ -101,11 +125,16 @@ def run_from_json(document: Mapping[str, Any], evaluations: tuple[Evaluation, ..
         reason=_checked("reason", document["reason"], str | None),
         result=None if result is None else from_json(Result, result),
         evaluations=evaluations,
+        noise=noise,
     )
 
 
 def _checked(key: str, value: Any, hint: Any) -> Any:
     """`value` where it is of the annotated type (an int may stand for a float) and finite, or ValueError."""
+    if typing.get_origin(hint) is tuple:  # of numbers, a list in JSON
+        if not isinstance(value, list):
+            raise ValueError(f"{key} is {value!r}")
+        return tuple(_checked(key, item, typing.get_args(hint)[0]) for item in value)
     allowed = typing.get_args(hint) or (hint,)
     if float in allowed:
         allowed = (*allowed, int)

@@ -1,16 +1,19 @@
-"""A run as a folder: run.json, metrics.jsonl, checkpoint.pt, TensorBoard events, log.txt."""
+"""A run as a folder: run.json, metrics.jsonl, noise.jsonl, checkpoint.pt, TensorBoard events, log.txt."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fastbs.errors import BadInput
-from fastbs.results.files import SCHEMA, cannot_write, make_folder, read_json, write_atomic, write_json
-from fastbs.results.record import Evaluation, Result, RunRecord, Status, from_json, run_from_json
+from fastbs.results.files import SCHEMA, append_text, make_folder, read_json, write_atomic, write_json
+from fastbs.results.record import Evaluation, NoiseDraw, Result, RunRecord, Status, from_json, run_from_json
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,10 @@ class RunFolder:
     @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
+
+    @property
+    def noise(self) -> Path:
+        return self.path / "noise.jsonl"
 
     @property
     def checkpoint(self) -> Path:
@@ -59,6 +66,7 @@ class RunFolder:
             "config": config,
             "dataset": dataset,
             "machine": machine,
+            "started_at": time.time(),  # seconds since 1970, when it was first begun
             "result": None,
         }
         write_json(self.document, document)
@@ -81,26 +89,27 @@ class RunFolder:
         return self.document.exists() and read_json(self.document, "run")["status"] not in ("running", "failed")
 
     def append(self, evaluation: Evaluation) -> None:
-        line = json.dumps(evaluation.to_json(), allow_nan=False) + "\n"
-        try:
-            with open(self.metrics, "a") as file:
-                file.write(line)
-        except OSError as error:
-            raise cannot_write(self.metrics, error) from error
+        append_text(self.metrics, _line(evaluation))
+
+    def append_noise(self, draw: NoiseDraw) -> None:
+        append_text(self.noise, _line(draw))
 
     def rewrite_metrics(self, evaluations: Iterable[Evaluation]) -> None:
         """Drop what was written after the checkpoint that a restart continues from."""
-        write_atomic(self.metrics, "".join(json.dumps(e.to_json(), allow_nan=False) + "\n" for e in evaluations))
+        write_atomic(self.metrics, "".join(map(_line, evaluations)))
+
+    def rewrite_noise(self, draws: Collection[NoiseDraw]) -> None:
+        """The same for the draws of the noise scale; no file where there are none."""
+        if draws or self.noise.exists():
+            write_atomic(self.noise, "".join(map(_line, draws)))
 
     def evaluations(self) -> tuple[Evaluation, ...]:
         """The evaluations so far; a line that is still being written is left out."""
-        if not self.metrics.exists():
-            return ()
-        try:
-            whole = self.metrics.read_text(encoding="utf-8").rpartition("\n")[0]
-            return tuple(from_json(Evaluation, json.loads(line)) for line in whole.splitlines())
-        except (OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise BadInput(f"{self.metrics}: not lines of fastbs metrics ({error})") from error
+        return tuple(_read_lines(self.metrics, Evaluation))
+
+    def draws(self) -> tuple[NoiseDraw, ...]:
+        """The draws of the noise scale so far, likewise."""
+        return tuple(_read_lines(self.noise, NoiseDraw))
 
     def record(self) -> RunRecord | None:
         """The run, or None while it has not ended; BadInput names the file that is damaged."""
@@ -111,7 +120,7 @@ class RunFolder:
             return None
         evaluations = self.evaluations()
         try:
-            record = run_from_json(document, evaluations)
+            record = run_from_json(document, evaluations, self.draws())
         except KeyError as error:
             raise BadInput(
                 f"{self.document}: damaged, {error} is missing; delete the run's folder to repeat it"
@@ -121,3 +130,17 @@ class RunFolder:
         if record.status == "ok" and not evaluations:
             raise BadInput(f"{self.metrics}: missing or empty, but the run is ok; delete the run's folder to repeat it")
         return record
+
+
+def _line(value: Evaluation | NoiseDraw) -> str:
+    return json.dumps(value.to_json(), allow_nan=False) + "\n"
+
+
+def _read_lines(path: Path, cls: type[T]) -> list[T]:
+    if not path.exists():
+        return []
+    try:
+        whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+        return [from_json(cls, json.loads(line)) for line in whole.splitlines()]
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise BadInput(f"{path}: not lines of fastbs {path.stem} ({error})") from error

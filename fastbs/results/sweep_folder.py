@@ -12,6 +12,8 @@ from fastbs.results.files import SCHEMA, dump_json, make_folder, read_json, writ
 from fastbs.results.record import RunRecord
 from fastbs.results.run_folder import RunFolder
 
+TRIALS = "tuning"
+
 
 @dataclass(frozen=True)
 class SweepFolder:
@@ -43,12 +45,16 @@ class SweepFolder:
     def run(self, run_id: str) -> RunFolder:
         return RunFolder(self.path / "runs" / run_id)
 
+    def trial(self, name: str) -> RunFolder:
+        """A run of the search for learning rates, which counts in no row."""
+        return RunFolder(self.path / TRIALS / name)
+
     def open(self) -> dict[str, Any] | None:
         """The plan of the sweep that lives here, None in a new folder; BadInput in a folder of something else."""
         make_folder(self.path)
         if self.document.exists():
             return read_json(self.document, "sweep-plan")
-        ours = {self.lock.name, self.index.name, self.dataset.name}
+        ours = {self.lock.name, self.index.name, self.dataset.name, TRIALS}
         names = {entry.name for entry in self.path.iterdir() if not entry.match(".*.tmp")}  # of killed writers
         foreign = sorted(names - ours)
         if foreign:

@@ -9,14 +9,23 @@ from fastbs import worker
 from fastbs.data.dataset import Dataset
 from fastbs.results.files import make_folder, read_json
 from fastbs.results.lock import locked
+from fastbs.results.record import Status
 from fastbs.results.run_folder import RunFolder
 from fastbs.sweeps.plan import PlannedRun
 
 
 def execute(
-    folder: RunFolder, run: PlannedRun, dataset: Path, machine: dict[str, Any], *, show: bool = False
+    folder: RunFolder,
+    run: PlannedRun,
+    dataset: Path,
+    machine: dict[str, Any],
+    *,
+    stop_after: float | None = None,
+    show: bool = False,
 ) -> worker.Outcome:
     """Train `run` in `folder` on the Dataset in the file `dataset`; the run must be on `machine`.
+
+    A run to a target is stopped when it has trained for `stop_after` seconds without holding it.
 
     The run's own process writes its record. Where it could not, because it died, its status is written here. Bad input
     (a full disk, images that vanished) is not an ending: the run stays open and the outcome says why.
@@ -30,6 +39,7 @@ def execute(
             "folder": str(folder.path),
             "arm": run.arm,
             "machine": machine,
+            "stop_after": stop_after,
         },
         threads=run.config.threads,
         lock=folder.lock,
@@ -41,7 +51,20 @@ def execute(
     with locked(folder.lock, wait=True):
         if folder.is_finished():  # it died after its record was written
             return worker.Outcome("ok", None, read_json(folder.document, "run")["status"], outcome.seconds)
-        images = Dataset.from_json(read_json(dataset, "dataset"))
-        folder.begin(arm=run.arm, config=run.config.to_json(), dataset=images.describe(), machine=machine)
-        folder.finish(outcome.status, outcome.reason, None)
+        _record(folder, run, dataset, machine, outcome.status, outcome.reason)
     return outcome
+
+
+def leave_out(folder: RunFolder, run: PlannedRun, dataset: Path, machine: dict[str, Any], reason: str) -> None:
+    """Record `run` as stopped before it began."""
+    make_folder(folder.path)
+    with locked(folder.lock, wait=True):
+        _record(folder, run, dataset, machine, "stopped", reason)
+
+
+def _record(
+    folder: RunFolder, run: PlannedRun, dataset: Path, machine: dict[str, Any], status: Status, reason: str | None
+) -> None:
+    images = Dataset.from_json(read_json(dataset, "dataset"))
+    folder.begin(arm=run.arm, config=run.config.to_json(), dataset=images.describe(), machine=machine)
+    folder.finish(status, reason, None)

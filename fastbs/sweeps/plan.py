@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from fastbs.analysis.arms import MAIN, SAME_UPDATES, SCALED_LR, planned_lr, planned_updates
+from fastbs.analysis.arms import MAIN, SAME_UPDATES, SCALED_LR, planned_beta2, planned_lr, planned_updates
 from fastbs.config import RunConfig, SweepConfig
 from fastbs.errors import BadInput
 
@@ -26,7 +26,8 @@ def make_plan(sweep: SweepConfig, train_images: int) -> list[PlannedRun]:
 
     Seeds are paired: the same seed gives every batch size the same initial weights and the same order of images.
     Within a seed the order is random, so that a machine that slows down or warms up favours no batch size, and so that
-    a sweep cut short has whole seeds. The order depends on nothing but the seed numbers.
+    a sweep cut short has whole seeds. The order depends on nothing but the seed numbers. Where dominated sizes are to
+    be stopped, the first seed goes from the middle size outwards: the sizes at the ends cost most and win least.
     """
     for batch_size in sweep.batch_sizes:
         if batch_size > train_images:
@@ -37,22 +38,27 @@ def make_plan(sweep: SweepConfig, train_images: int) -> list[PlannedRun]:
     for seed in range(sweep.seeds):
         block = [_planned(arm, config) for arm, config in _arms(sweep, seed, train_images)]
         random.Random(seed).shuffle(block)
+        if sweep.stop_dominated and seed == 0:
+            middle = (len(sweep.batch_sizes) - 1) / 2
+            block.sort(key=lambda run: abs(sweep.batch_sizes.index(run.config.batch_size) - middle))
         plan += block
     return plan
 
 
 def _arms(sweep: SweepConfig, seed: int, train_images: int) -> list[tuple[str, RunConfig]]:
     def run(arm: str, size: int) -> RunConfig:
-        return sweep.run.replace(batch_size=size, seed=seed, lr=planned_lr(sweep, arm, size))
+        return sweep.run.replace(
+            batch_size=size, seed=seed, lr=planned_lr(sweep, arm, size), beta2=planned_beta2(sweep, size)
+        )
 
     arms = [(MAIN, run(MAIN, size)) for size in sweep.batch_sizes]
     smallest, control = sweep.batch_sizes[0], sweep.control_at or sweep.batch_sizes[-1]
-    if not sweep.controls or control == smallest:
+    if not sweep.controls or control == smallest or sweep.run.until_target:
         return arms
     updates = planned_updates(sweep, SAME_UPDATES, control, train_images)
     if updates != planned_updates(sweep, MAIN, control, train_images):
         arms.append((SAME_UPDATES, run(SAME_UPDATES, control).replace(updates=updates)))
-    if sweep.lr_rule != "linear":
+    if sweep.lr_rule not in ("linear", "given", "tuned"):
         arms.append((SCALED_LR, run(SCALED_LR, control)))
     return arms
 

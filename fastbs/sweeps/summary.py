@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastbs.analysis.card import make_card
 from fastbs.analysis.summary import summarize
+from fastbs.config import SweepConfig
 from fastbs.errors import BadInput
 from fastbs.results.files import read_json
 from fastbs.results.sweep_folder import SweepFolder
@@ -23,6 +25,13 @@ def summarize_folder(folder: SweepFolder) -> dict[str, Any]:
             runs=list(folder.records()),
             planned=[(run["arm"], run["config"]["batch_size"], run["config"]["seed"]) for run in plan["runs"]],
         )
-        return summary | {"norm": plan["norm"], "parameters": plan["parameters"]}
+        config = SweepConfig.from_json(plan["resolved"])
+        cards = [make_card(config, size, plan["norm"]).to_json() for size in config.batch_sizes]
+        return summary | {
+            "norm": plan["norm"],
+            "parameters": plan["parameters"],
+            "cards": cards,
+            "tuning": plan["tuning"],
+        }
     except KeyError as error:
         raise BadInput(f"{folder.document}: damaged, {error} is missing; start anew with another --out") from error

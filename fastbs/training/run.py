@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from fastbs.analysis.budget import evaluation_every, total_updates
+from fastbs.analysis.hit import find_hit
 from fastbs.config import RunConfig
 from fastbs.data.batch import Batch
 from fastbs.data.dataset import Dataset
@@ -21,11 +22,12 @@ from fastbs.measurement.identity import other_machine
 from fastbs.measurement.machine import machine as measure_machine
 from fastbs.measurement.memory import peak_memory_bytes
 from fastbs.results.files import read_json, remove_leftovers
-from fastbs.results.record import Evaluation, Result, Status
+from fastbs.results.record import Evaluation, NoiseDraw, Result, Status, from_json
 from fastbs.results.run_folder import RunFolder
 from fastbs.training import checkpoint
 from fastbs.training.clock import BlockTimer, RunClock
 from fastbs.training.evaluate import evaluate
+from fastbs.training.noise_probe import NoiseProbe
 from fastbs.training.optimizers import lr_at
 from fastbs.training.progress import Progress
 from fastbs.training.set_up import make_run_loader, make_step, prepare_process
@@ -34,13 +36,21 @@ from fastbs.training.tensorboard import Curves
 FINITE_EVERY = 64  # updates between looks at the loss: a fixed number, so that a diverged run ends at the same update
 
 
-def train(config: dict[str, Any], dataset: str, folder: str, arm: str, machine: dict[str, Any]) -> Status:
+def train(
+    config: dict[str, Any],
+    dataset: str,
+    folder: str,
+    arm: str,
+    machine: dict[str, Any],
+    stop_after: float | None = None,
+) -> Status:
     """Make the run that `config` (a resolved RunConfig) describes, in `folder`; returns how it ended.
 
     `dataset` is the file that holds the verified Dataset, `machine` the block of the machine that the run was planned
     on. A run that was cut off continues from its checkpoint and ends with the weights, losses and accuracies of an
     undisturbed one (on a CPU bit for bit, at the same thread count); one that is finished is left alone. The caller
-    holds the folder's lock. BadInput on another machine: its times would not belong into the same table.
+    holds the folder's lock. A run to a target that has trained for `stop_after` seconds without holding it is stopped.
+    BadInput on another machine: its times would not belong into the same table.
     """
     run = RunConfig.from_json(config)
     images = Dataset.from_json(read_json(Path(dataset), "dataset"))
@@ -53,17 +63,17 @@ def train(config: dict[str, Any], dataset: str, folder: str, arm: str, machine: 
         raise BadInput(f"{folder}: was planned on another machine ({difference}); choose another --out")
     records.begin(arm=arm, config=config, dataset=images.describe(), machine=here)
     remove_leftovers(records.path)
-    training = Training(run, images, records)
+    training = Training(run, images, records, stop_after)
     status, reason = training.go()
     records.finish(status, reason, training.result())
     return status
 
 
 class Training:
-    """The moving parts of one run. `go` trains to the end of the budget or to the first loss that is not finite."""
+    """The moving parts of one run. `go` trains to the target, the end of the budget or a loss that is not finite."""
 
-    def __init__(self, run: RunConfig, images: Dataset, records: RunFolder) -> None:
-        self.run, self.images, self.records = run, images, records
+    def __init__(self, run: RunConfig, images: Dataset, records: RunFolder, stop_after: float | None = None) -> None:
+        self.run, self.images, self.records, self.stop_after = run, images, records, stop_after
         self.device = prepare_process(run)
         self.clock = RunClock()
         self.energy = EnergyMeter(self.device)
@@ -75,15 +85,18 @@ class Training:
         self.step = make_step(run, len(images.classes), self.device)
         self.train_loader = make_run_loader(run, images, "train", self.device)
         self.validation_loader = make_run_loader(run, images, "validation", self.device)
+        self.noise = NoiseProbe(run, images, self.device) if run.noise_scale else None
         if records.checkpoint.exists():
             self._load()
         self.train_loader.prepare()
         self.validation_loader.prepare()
+        if self.noise:
+            self.noise.prepare()
         records.rewrite_metrics(self.evaluations)
+        records.rewrite_noise(self.noise.draws if self.noise else ())
 
     def go(self) -> tuple[Status, str | None]:
         run, total = self.run, total_updates(self.run, len(self.images.train))
-        every = evaluation_every(run)
         batches = self._endless()
         timer = BlockTimer(self.clock)
         self.clock.started_up()
@@ -91,39 +104,73 @@ class Training:
             Curves(self.records.path, self.updates * run.batch_size) as curves,
             Progress(total, self.updates, f"batch {run.batch_size}, seed {run.seed}") as progress,
         ):
-            self.energy.start()
+            while (ending := self._ending(total)) is None:
+                if reason := self._train_to_evaluation(batches, timer, total, progress):
+                    timer.close()
+                    return "diverged", reason
+                evaluation = self._evaluate()
+                if not math.isfinite(evaluation.loss):
+                    timer.close()
+                    return "diverged", f"the validation loss was not finite after {self.updates} updates"
+                self.evaluations.append(evaluation)
+                self.records.append(evaluation)
+                curves.add(evaluation)
+                progress.show(evaluation)
+                last = self._ending(total) is not None
+                if last:
+                    timer.close()
+                elif self.noise and self.noise.affordable(self.clock.train):
+                    self._draw_noise(self.noise)
+                self._save(last=last)
+        return ending
+
+    def _train_to_evaluation(
+        self, batches: Iterator[Batch], timer: BlockTimer, total: int, progress: Progress
+    ) -> str | None:
+        """Make updates until the next evaluation is due; what went wrong, or None."""
+        run, every = self.run, evaluation_every(self.run)
+        self.energy.start()
+        timer.resume()
+        while True:
+            self.step.set_lr(lr_at(run, self.updates * run.batch_size, total * run.batch_size))
+            for _ in range(run.accumulation - 1):
+                self.step.accumulate(next(batches))
+            self.step(next(batches))
+            self.updates += 1
+            due = self.updates % every == 0 or self.updates == total
+            checking = due or self.updates % FINITE_EVERY == 0
+            if not timer.count_update() and not checking:
+                continue
+            self._synchronize()
+            timer.pause()
+            if checking and not self.step.loss_is_finite():
+                return f"the training loss was not finite after {self.updates} updates"
+            if due or self._out_of_time():
+                self.energy_joules += self.energy.stop() or 0.0
+                return None
+            progress.at(self.updates)
             timer.resume()
-            while self.updates < total:
-                batch = next(batches)
-                self.step.set_lr(lr_at(run, self.updates * run.batch_size, total * run.batch_size))
-                self.step(batch)
-                self.updates += 1
-                evaluating = self.updates % every == 0 or self.updates == total
-                checking = evaluating or self.updates % FINITE_EVERY == 0
-                if not timer.count_update() and not checking:
-                    continue
-                self._synchronize()
-                timer.pause()
-                if self.updates == total:
-                    timer.close()
-                if checking and not self.step.loss_is_finite():
-                    timer.close()
-                    return "diverged", f"the training loss was not finite after {self.updates} updates"
-                if evaluating:
-                    self.energy_joules += self.energy.stop() or 0.0
-                    evaluation = self._evaluate()
-                    if not math.isfinite(evaluation.loss):
-                        timer.close()
-                        return "diverged", f"the validation loss was not finite after {self.updates} updates"
-                    self.evaluations.append(evaluation)
-                    self.records.append(evaluation)
-                    curves.add(evaluation)
-                    progress.show(evaluation)
-                    self._save(last=self.updates == total)
-                    self.energy.start()
-                progress.at(self.updates)
-                timer.resume()
-        return "ok", None
+
+    def _ending(self, total: int) -> tuple[Status, str | None] | None:
+        """How the run ends where it stands, right after an evaluation; None while it goes on."""
+        run, done = self.run, self.updates >= total or self._out_of_time()
+        held = run.target is not None and find_hit(self.evaluations, run.target, run.hold) is not None
+        if held if run.until_target else done:
+            return "ok", None
+        if done:
+            best = max(evaluation.top1 for evaluation in self.evaluations)
+            return "missed", f"top1 {best:.3f} at best, {run.target:g} was to be held for {run.hold} evaluations"
+        if self.stop_after is not None and self.clock.train >= self.stop_after:
+            return "stopped", f"dominated: {self.clock.train:.3g} s of training without holding {run.target:g}"
+        return None
+
+    def _out_of_time(self) -> bool:
+        return self.run.seconds is not None and self.clock.train >= self.run.seconds
+
+    def _draw_noise(self, probe: NoiseProbe) -> None:
+        drawn = probe.draw(self.step, images=self.updates * self.run.batch_size, updates=self.updates)
+        if drawn is not None:
+            self.records.append_noise(drawn)
 
     def _synchronize(self) -> None:
         if self.device.type == "cuda":
@@ -155,7 +202,7 @@ class Training:
             updates=self.updates,
             train_seconds=self.clock.train,
             wall_seconds=self.clock.wall,
-            train_loss=loss_sum * run.batch_size / images,
+            train_loss=loss_sum * run.pass_images / images,
             train_top1=hits / images,
             loss=accuracy.loss,
             top1=accuracy.top1,
@@ -179,6 +226,7 @@ class Training:
                 "peak_memory": max(self.peak_memory, peak_memory_bytes(self.device)),
                 "updates": self.updates,
                 "evaluations": [evaluation.to_json() for evaluation in self.evaluations],
+                "noise": [draw.to_json() for draw in self.noise.draws] if self.noise else [],
                 "energy_joules": self.energy_joules,
                 "clock": self.clock.state_dict(),
             }
@@ -199,6 +247,8 @@ class Training:
         self.peak_memory = state["peak_memory"]
         self.updates = state["updates"]
         self.evaluations = [Evaluation(**evaluation) for evaluation in state["evaluations"]]
+        if self.noise:
+            self.noise.draws = [from_json(NoiseDraw, draw) for draw in state["noise"]]
         self.energy_joules = state["energy_joules"]
         self.clock.load_state_dict(state["clock"])
 
@@ -215,6 +265,7 @@ class Training:
             startup_seconds=self.clock.startup,
             eval_seconds=self.clock.evaluation,
             checkpoint_seconds=self.clock.checkpoint,
+            noise_seconds=self.noise.seconds if self.noise else 0.0,
             input_wait_seconds=self.clock.input_wait,
             step_seconds=self.clock.step_seconds(),
             update_seconds=statistics.median(self.step.update_seconds) if self.step.update_seconds else None,

@@ -37,9 +37,9 @@ def make_step(run: RunConfig, classes: int, device: torch.device) -> Step:
     )
     channels_last: torch.nn.Module = model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     step = Step(channels_last.train(), run, device)
-    shape = (run.batch_size, 3, side, side)
+    shape = (run.pass_images, 3, side, side)
     images = torch.zeros(shape, device=device, dtype=precision.batch_dtype(run.precision or "fp32"))
-    labels = torch.zeros(run.batch_size, device=device, dtype=torch.int64)
+    labels = torch.zeros(run.pass_images, device=device, dtype=torch.int64)
     try:
         step.warm_up(Batch(images.to(memory_format=torch.channels_last), labels))
     except ValueError as error:
@@ -58,7 +58,7 @@ def make_run_loader(
         run.loader,
         dataset,
         split,
-        batch_size=run.batch_size if split == "train" else run.eval_batch_size,
+        batch_size=run.pass_images if split == "train" else run.eval_batch_size,
         image_size=run.image_size or 0,
         augment=run.augment or "none",
         dtype=precision.batch_dtype(run.precision or "fp32"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,7 +23,9 @@ TIMED_EVERY = 16  # one update in so many is timed
 class Step:
     """`step(batch)` makes one update and returns the loss, a scalar that stays on the device: no host sync inside.
 
-    Between two calls of `take_metrics` it sums loss and hits of the batches it trained on, also on the device.
+    With accumulation, all micro-batches of an update but the last go to `accumulate`; the update uses the mean of
+    their gradients. Between two calls of `take_metrics` it sums loss and hits of the batches it trained on, also on the
+    device.
     """
 
     def __init__(self, model: nn.Module, config: RunConfig, device: torch.device) -> None:
@@ -31,7 +35,7 @@ class Step:
         self.update_seconds: list[float] = []
         self._config = config
         self._device = device
-        self._loss = torch.compile(self._net_and_loss) if config.step == "compile" else self._net_and_loss
+        self._loss = torch.compile(self.net_and_loss) if config.step == "compile" else self.net_and_loss
         self._loss_sum = torch.zeros((), device=device)
         self._hits = torch.zeros((), device=device, dtype=torch.int64)
         self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
@@ -39,7 +43,8 @@ class Step:
         self._calls = 0
         self.optimizer.register_step_pre_hook(self._count_skipped)
 
-    def _net_and_loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def net_and_loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """`forward` without the compiler."""
         with autocast(self._config.precision or "fp32", self._device):
             logits = self.model(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self._config.label_smoothing)
@@ -55,12 +60,19 @@ class Step:
         self._timed_update()
         return self.finish(batch, loss, logits)
 
+    def accumulate(self, batch: Batch) -> None:
+        """Add the gradients of this micro-batch to those of the update that the next call makes."""
+        loss, logits = self.forward(batch)
+        self.backward(loss)
+        self._count(batch, loss.detach(), logits)
+
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss, a scalar, and the logits (B, classes), detached. The four parts are public to be timed apart."""
         return self._loss(batch.images, batch.labels)
 
     def backward(self, loss: Tensor) -> None:
-        self.scaler.scale(loss).backward()
+        parts = self._config.accumulation
+        self.scaler.scale(loss if parts == 1 else loss / parts).backward()
 
     def update(self) -> None:
         self.scaler.step(self.optimizer)
@@ -70,9 +82,12 @@ class Step:
         """Drop the gradients and add this batch to the sums; returns the loss."""
         self.optimizer.zero_grad()
         loss = loss.detach()
+        self._count(batch, loss, logits)
+        return loss
+
+    def _count(self, batch: Batch, loss: Tensor, logits: Tensor) -> None:
         self._loss_sum += loss
         self._hits += (logits.argmax(1) == batch.labels).sum()
-        return loss
 
     def _timed_update(self) -> None:
         self._calls += 1
@@ -123,7 +138,7 @@ class Step:
         return bool(torch.isfinite(self._loss_sum))
 
     def take_metrics(self) -> tuple[float, int]:
-        """Summed loss and number of hits since the last call; waits for the device."""
+        """Summed loss (of each micro-batch the mean) and number of hits since the last call; waits for the device."""
         sums = float(self._loss_sum), int(self._hits)
         self._loss_sum.zero_()
         self._hits.zero_()
@@ -133,10 +148,16 @@ class Step:
 
     def warm_up(self, batch: Batch) -> None:
         """Compile, choose algorithms and fill caches on one batch, and leave no trace in weights, buffers or sums."""
-        buffers = copy.deepcopy(dict(self.model.named_buffers()))
-        with torch.random.fork_rng():
+        with self.leaving_no_trace():
             loss, _ = self._loss(batch.images, batch.labels)
             loss.backward()
+
+    @contextmanager
+    def leaving_no_trace(self) -> Iterator[None]:
+        """Passes through the net in here change neither its buffers, nor gradients, nor the random numbers after."""
+        buffers = copy.deepcopy(dict(self.model.named_buffers()))
+        with torch.random.fork_rng():
+            yield
         self.optimizer.zero_grad()
         for name, buffer in self.model.named_buffers():
             buffer.copy_(buffers[name])

@@ -45,7 +45,7 @@ def without_times(evaluations):
 
 
 def test_a_run_leaves_a_whole_record(make_run):
-    folder, status = make_run("run", targets=(0.5,))
+    folder, status = make_run("run", target=0.5)
     record = folder.record()
     assert status == record.status == "ok"
     assert record.result.updates == 5 * (60 // 8) == record.last.updates

@@ -16,7 +16,7 @@ from fastbs.results.measurement_files import MeasurementFile
 from fastbs.results.record import RunRecord
 
 NAMED = ("model", "precision", "loader", "step")  # settings that name a row, after its arm
-ELSEWHERE = ("batch_size", "seed", "data", "norm", "targets")  # in the key, counted, the dataset's, resolved, below
+ELSEWHERE = ("batch_size", "seed", "data", "norm", "target")  # in the key, counted, the dataset's, resolved, below
 TRAINED = (*ENDED_WELL, "diverged")  # to an end that says whether the target was reached
 
 
@@ -28,7 +28,7 @@ def sweep_side(file: MeasurementFile) -> Side:
     """
     plan = Checked(file.document, file.name)
     config, resolved = plan["resolved"]["run"], plan["resolved"]
-    target = next((target.fraction() for target in config.get("targets").each()), None)
+    target = config.get("target").known(Checked.fraction)
     source = plan.get("machine").get("software").get("source")
     return Side(
         files=(file.name,),

@@ -1,0 +1,46 @@
+"""The learning rate of every batch size, each searched for with the same number of trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastbs.analysis.arms import untuned_lr
+from fastbs.analysis.rate_search import TRIALS, Search, score_of, search_rate
+from fastbs.config import SweepConfig
+from fastbs.errors import BadInput
+from fastbs.results.sweep_folder import SweepFolder
+from fastbs.sweeps.execute import execute
+from fastbs.sweeps.plan import PlannedRun
+
+Say = Callable[[str], None]
+SEED = 1_000  # of all trials: not one of those that are reported
+
+
+def tune(folder: SweepFolder, config: SweepConfig, machine: dict[str, Any], say: Say) -> list[Search]:
+    """Search each size of the resolved `config`; trials that were made before are read again."""
+    return [_search(folder, config, size, machine, say) for size in config.batch_sizes]
+
+
+def _search(folder: SweepFolder, config: SweepConfig, size: int, machine: dict[str, Any], say: Say) -> Search:
+    def score(lr: float) -> tuple[int, float]:
+        run = config.run.replace(batch_size=size, seed=SEED, lr=lr, noise_scale=False)
+        trial = PlannedRun(f"b{size:04d}-lr{lr:.3g}", "tuning", run)
+        place = folder.trial(trial.id)
+        if not place.is_finished():
+            outcome = execute(place, trial, folder.dataset, machine)
+            if outcome.bad_input:
+                raise BadInput(outcome.reason or trial.id)
+        record = place.record()
+        assert record is not None
+        found = score_of(record, run.target, run.hold)
+        say(
+            f"tuning batch {size} at lr {lr:.3g}: {record.status}, {('images to target', 'loss', '')[found[0]]} "
+            f"{found[1]:,.4g}"
+        )
+        return found
+
+    search = search_rate(size, untuned_lr(config, size), score)
+    ending = "" if search.interior else f", UNDER-TUNED: the best of {TRIALS} lies at the end of its grid"
+    say(f"tuned batch {size}: lr {search.best:.3g}{ending}")
+    return search

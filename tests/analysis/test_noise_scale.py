@@ -1,0 +1,104 @@
+"""The gradient noise scale from simulated gradients whose noise scale is known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from fastbs.analysis.noise_scale import noise_scale
+from fastbs.results.record import NoiseDraw
+
+DIMENSIONS, MICRO_BATCH, PARTS = 200, 16, 8
+
+
+def draw(gradients, micro_batch=MICRO_BATCH):
+    return NoiseDraw(
+        images=0,
+        updates=0,
+        micro_batch=micro_batch,
+        squared_norms=tuple(map(float, (gradients**2).sum(axis=1))),
+        squared_norm_of_mean=float((gradients.mean(axis=0) ** 2).sum()),
+        seconds=1.0,
+    )
+
+
+def gaussian(rng, scale):
+    return rng.standard_normal((PARTS, DIMENSIONS)) * math.sqrt(scale / DIMENSIONS)
+
+
+def heavy_tailed(rng, scale):
+    return rng.standard_t(3, size=(PARTS, DIMENSIONS)) * math.sqrt(scale / DIMENSIONS / 3)
+
+
+def of_few_directions(rng, scale):
+    return rng.standard_normal((PARTS, 30)) @ np.eye(30, DIMENSIONS) * math.sqrt(scale / 30)
+
+
+def draws(rng, count, scale, noise=gaussian):
+    """Micro-batch gradients around a unit vector: |G|^2 = 1, tr Sigma = scale."""
+    mean = rng.standard_normal(DIMENSIONS)
+    mean /= np.linalg.norm(mean)
+    return [draw(mean + noise(rng, scale) / math.sqrt(MICRO_BATCH)) for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("count", "scale", "noise"),
+    [
+        (30, 1000, gaussian),
+        (5, 300, gaussian),
+        (3, 100, gaussian),
+        (10, 300, heavy_tailed),
+        (6, 300, of_few_directions),
+        (8, 20_000, gaussian),
+    ],
+)
+def test_the_interval_holds_the_truth_in_93_percent_of_300_trials(count, scale, noise):
+    rng = np.random.default_rng(count)
+    found = [noise_scale(draws(rng, count, scale, noise)) for _ in range(300)]
+    assert sum(one.low <= scale <= one.high for one in found) >= 0.93 * 300
+    assert all(one.low <= one.images <= one.high for one in found)
+
+
+def test_a_gradient_lost_in_noise_gives_a_lower_bound_and_no_number_to_trust():
+    rng = np.random.default_rng(0)
+    found = [noise_scale(draws(rng, 8, 1e6)) for _ in range(300)]
+    assert sum(one.lower_bound_only for one in found) >= 0.9 * 300
+    assert sum(one.low > 1e6 for one in found) <= 0.05 * 300
+    assert sum(one.low > 0 for one in found) >= 0.95 * 300
+
+
+def test_the_ratio_of_means_is_not_the_mean_of_ratios():
+    """One draw whose |G|^2 comes out negative must not turn the sign, and does not blow up the rest."""
+    rng = np.random.default_rng(1)
+    one = noise_scale(draws(rng, 400, 1000))
+    assert one.images == pytest.approx(1000, rel=0.1) and one.gradient_squared == pytest.approx(1, rel=0.1)
+    assert one.trace == pytest.approx(1000, rel=0.05)
+
+
+def test_estimates_are_those_of_the_formula_by_hand():
+    one = noise_scale([draw(np.array([[3.0, 0.0], [1.0, 0.0]]), micro_batch=4)])
+    assert one.gradient_squared == pytest.approx((8 * 4 - 4 * 5) / 4)  # q = 4, s = 5
+    assert one.trace == pytest.approx((5 - 4) / (1 / 4 - 1 / 8))
+    assert one.images == pytest.approx(8 / 3)
+
+
+def test_one_draw_says_how_large_and_not_how_sure():
+    one = noise_scale(draws(np.random.default_rng(2), 1, 100))
+    assert one.low == 0 and one.high == math.inf and one.draws == 1
+
+
+def test_gradients_that_agree_have_no_noise():
+    one = noise_scale([draw(np.ones((8, 5)))] * 3)
+    assert one.images == pytest.approx(0, abs=1e-9) and one.high < 1e-6
+
+
+def test_micro_batches_of_another_size_say_the_same():
+    rng, mean = np.random.default_rng(3), np.full(DIMENSIONS, DIMENSIONS**-0.5)
+    for size in (1, 4, 64):
+        many = [draw(mean + gaussian(rng, 100) / math.sqrt(size), micro_batch=size) for _ in range(600)]
+        assert noise_scale(many).images == pytest.approx(100, rel=0.1)
+
+
+def test_no_draw_is_refused():
+    with pytest.raises(ValueError, match="no draws"):
+        noise_scale([])
