@@ -6,16 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-SPREAD = (
-    0.25  # standard deviation of the logarithm of a time to target: that of the widest workload of MLPerf (UNet-3D)
-)
+SPREAD = 0.25  # standard deviation of log seconds expected at first: that of MLPerf's widest workload (UNet-3D)
+WORTH = 2  # runs that this expectation counts for against the spread that is seen
 SIGMAS = 2.0
 ROUNDING = 1e-9
-
-
-def margin(runs: int) -> float:
-    """How many times the best time is too much, when both sizes have so many runs: 2.03 for one, 1.65 for two."""
-    return math.exp(SIGMAS * SPREAD * math.sqrt(2 / runs))
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,19 @@ class Race:
     @property
     def limit(self) -> float | None:
         """Seconds after which a run is not worth going on: too much for a size with one run."""
-        return None if self.leader is None else margin(1) * _mean(self.seconds[self.leader])
+        return None if self.leader is None else self.margin(1) * _mean(self.seconds[self.leader])
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of log seconds between runs of a size: what is seen, mixed with what is expected."""
+        logs = [[math.log(time) for time in times if time is not None] for times in self.seconds.values()]
+        squares = sum((log - math.fsum(own) / len(own)) ** 2 for own in logs for log in own)
+        seen = sum(len(own) - 1 for own in logs if own)
+        return math.sqrt((WORTH * SPREAD**2 + squares) / (WORTH + seen))
+
+    def margin(self, runs: int) -> float:
+        """How many times the best time is too much, when both sizes have so many runs; at first 2.03 for one."""
+        return math.exp(SIGMAS * self.spread * math.sqrt(2 / runs))
 
     def dominated_by(self, size: int) -> int | None:
         """The leader, where `size` is slower by more than chance explains; None where it may still win.
@@ -45,7 +51,7 @@ class Race:
             return None
         own = _mean([limit if time is None else time for time in times])
         runs = min(len(times), len(self.seconds[leader]))
-        too_much = margin(runs) * _mean(self.seconds[leader])
+        too_much = self.margin(runs) * _mean(self.seconds[leader])
         return leader if own >= too_much * (1 - ROUNDING) else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastbs.analysis.card import make_card
+from fastbs.analysis.noise_rows import noise_rows
 from fastbs.analysis.summary import summarize
 from fastbs.config import SweepConfig
 from fastbs.errors import BadInput
@@ -27,11 +28,15 @@ def summarize_folder(folder: SweepFolder) -> dict[str, Any]:
         )
         config = SweepConfig.from_json(plan["resolved"])
         cards = [make_card(config, size, plan["norm"]).to_json() for size in config.batch_sizes]
+        for card, search in zip(cards, plan["tuning"], strict=False):
+            if not search["interior"]:
+                card["warnings"].append("under-tuned: the best of its rates lies at the end of the grid")
         return summary | {
             "norm": plan["norm"],
             "parameters": plan["parameters"],
             "cards": cards,
             "tuning": plan["tuning"],
+            "noise": noise_rows(list(folder.records())),
         }
     except KeyError as error:
         raise BadInput(f"{folder.document}: damaged, {error} is missing; start anew with another --out") from error
