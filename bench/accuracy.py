@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fastbs.analysis.convergence import time_to_target
+from fastbs.analysis.hit import find_hit
 from fastbs.results.run_folder import RunFolder
 from fastbs.training.run import train
 
@@ -16,8 +16,8 @@ def measure_accuracy(
 ) -> dict[str, Any]:
     """A sample without blocks: the whole run that `config` (a resolved RunConfig) describes.
 
-    "top1" is that of its last evaluation. "time_to_target_seconds" is training time, up to the evaluation that shows
-    `target`; None if none does. `machine` is the block of the machine that the run was planned on. FloatingPointError
+    "top1" is that of its last evaluation. "time_to_target_seconds" is training time until it held `target`; None if
+    it never did. `machine` is the block of the machine that the run was planned on. FloatingPointError
     when the run diverges: then it has no accuracy.
     """
     with TemporaryDirectory() as folder:
@@ -25,11 +25,11 @@ def measure_accuracy(
         record = RunFolder(Path(folder)).record()
     if record is None or record.result is None or status != "ok":
         raise FloatingPointError(f"{status}: {record.reason if record else None}")
-    reached = time_to_target(record.evaluations, target)
+    hit = find_hit(record.evaluations, target, config["hold"])
     return {
         "top1": record.last.top1,
         "target": target,
-        "time_to_target_seconds": reached[0] if reached else None,
+        "time_to_target_seconds": hit.train_seconds if hit else None,
         "train_seconds": record.result.train_seconds,
         "updates": record.result.updates,
         "blocks": [],

@@ -19,6 +19,9 @@ def accuracy_claim(evidence: Evidence) -> Finding:
     and a control does. not seen here: the interval reaches 0 and excludes a fall of a point per doubling. cannot tell:
     it reaches 0 but is wider than that, or fewer than two seeds have every size.
     """
+    if evidence.until_target:
+        text = "every run ended where it held the target, so their accuracies are alike by design."
+        return Finding("accuracy falls with batch size", "cannot tell", text, _numbers(evidence, "", None))
     reasons = attribution(evidence)
     try:
         top1 = {setting.batch_size: evidence.top1(setting) for setting in evidence.sizes}

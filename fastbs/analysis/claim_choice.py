@@ -16,15 +16,28 @@ from fastbs.analysis.phrases import duration, percent_interval, points_interval,
 def choice_claim(evidence: Evidence) -> Finding:
     """Whether one has to choose, at the end of the budget; with a target, first what reaches it soonest.
 
+    Where runs ended at their target only the time to it is compared: not seen here if another size is proven to need
+    less, else cannot tell. Otherwise:
+
     true: every size that is proven faster than the smallest is proven less accurate. true for another reason: a control
     is faster and as good although its batch size without it is worse, so that the rate was at fault and not the size.
     not seen here: some other setting is faster and as good, or none is faster. cannot tell: anything else.
     """
+    if evidence.until_target:
+        verdict: Verdict = "not seen here" if _sooner(evidence) else "cannot tell"
+        return Finding("accuracy or time?", verdict, _target(evidence), _numbers(evidence, None))
     found = options(evidence)
     best = fastest_as_good(found)
     verdict = _verdict(found, best)
     parts = [_target(evidence), _end(evidence, found, best, verdict)]
     return Finding("accuracy or time?", verdict, " ".join(part for part in parts if part), _numbers(evidence, best))
+
+
+def _sooner(evidence: Evidence) -> bool:
+    """Whether another setting than the smallest is proven to reach the target sooner."""
+    soonest = fastest_to_target(evidence)
+    ratio = target_ratio(evidence, soonest) if soonest and soonest != evidence.smallest else None
+    return ratio is not None and ratio.bounded and ratio.high < 1
 
 
 def _verdict(found: list[Option], best: Option | None) -> Verdict:

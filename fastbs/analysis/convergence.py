@@ -1,4 +1,4 @@
-"""Where a run stood: still learning at its end, and when it reached a target."""
+"""Where runs stood: still learning at their end; the median of times that some of them miss."""
 
 from __future__ import annotations
 
@@ -30,17 +30,6 @@ def still_falling(runs: Sequence[Sequence[Evaluation]]) -> bool | None:
         after.append(statistics.fmean(losses[-quarter:]))
     fall = statistics.fmean(before) - statistics.fmean(after)
     return fall > max(SMALLEST_FALL, RELATIVE_FALL * statistics.fmean(before))
-
-
-def time_to_target(evaluations: Sequence[Evaluation], target: float) -> tuple[float, float] | None:
-    """(training seconds, wall seconds) at the first evaluation whose top1 is `target` or more; None if there is none.
-
-    No interpolation: a run is charged for the whole stretch up to the evaluation that shows it.
-    """
-    for evaluation in evaluations:
-        if evaluation.top1 >= target:
-            return evaluation.train_seconds, evaluation.wall_seconds
-    return None
 
 
 def median_with_misses(values: Sequence[float | None]) -> float | None:

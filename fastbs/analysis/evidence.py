@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from fastbs.analysis.arms import MAIN, planned_lr
-from fastbs.analysis.convergence import median_with_misses, still_falling, time_to_target
+from fastbs.analysis.convergence import median_with_misses, still_falling
+from fastbs.analysis.hit import Hit, find_hit
 from fastbs.analysis.proportion import sampling_error
 from fastbs.config import SweepConfig
 from fastbs.results.record import STATUSES, Result, RunRecord
@@ -59,6 +60,11 @@ class Evidence:
         return self.config.run.target
 
     @property
+    def until_target(self) -> bool:
+        """Whether runs ended where they held the target: then their last accuracies say nothing about batch sizes."""
+        return self.config.run.until_target
+
+    @property
     def resolution(self) -> float:
         """The step in which top1 is read: one validation image, as a fraction."""
         return 1 / float(self.dataset["validation"])
@@ -104,24 +110,32 @@ class Evidence:
         """The part of `status_counts` that is neither ok nor pending: with any, the ok runs are survivors."""
         return {status: n for status, n in self.status_counts(setting).items() if status not in ("ok", PENDING)}
 
-    def times_to_target(self, setting: Setting, target: float) -> dict[int, float | None]:
-        """Training seconds by seed; None is a miss: a run that trained to its end, or diverged, below the target.
+    def hits(self, setting: Setting, target: float) -> dict[int, Hit | None]:
+        """Where each run held `target`, by seed; None is a miss: it trained to its end, or diverged, without.
 
         A diverged run is a miss even when it had been there before. Runs that never trained to an end (failed, stopped,
         out of memory, unsupported, pending) say nothing about the target and are no misses.
         """
-        times: dict[int, float | None] = {}
-        for run in self.records(setting):
-            if run.status in ("ok", "missed", "diverged"):
-                reached = time_to_target(run.evaluations, target) if run.status == "ok" else None
-                times[run.seed] = reached[0] if reached else None
-        return times
+        hold = self.config.run.hold
+        return {
+            run.seed: find_hit(run.evaluations, target, hold) if run.status == "ok" else None
+            for run in self.records(setting)
+            if run.status in ("ok", "missed", "diverged")
+        }
 
-    def median_time_to_target(self, setting: Setting) -> float | None:
-        """Training seconds to the first target, misses counted as longer than any time."""
+    def times_to_target(self, setting: Setting, target: float) -> dict[int, float | None]:
+        """Training seconds by seed; None is a miss."""
+        return {seed: hit.train_seconds if hit else None for seed, hit in self.hits(setting, target).items()}
+
+    def median_to_target(self, setting: Setting, value: Callable[[Hit], float]) -> float | None:
+        """Median over seeds of a number of their hits of the target, misses counted as more than any."""
         if self.target is None:
             return None
-        return median_with_misses(list(self.times_to_target(setting, self.target).values()))
+        return median_with_misses([value(hit) if hit else None for hit in self.hits(setting, self.target).values()])
+
+    def median_time_to_target(self, setting: Setting) -> float | None:
+        """Training seconds to the target."""
+        return self.median_to_target(setting, lambda hit: hit.train_seconds)
 
     def under_trained(self, setting: Setting) -> bool | None:
         return still_falling([run.evaluations for run in self.ok(setting)])

@@ -16,8 +16,9 @@ STRETCHES = 3  # of a training, as long as each other in images
 def noise_rows(runs: Sequence[RunRecord]) -> list[dict[str, Any]]:
     """One row for each batch size whose main runs have draws.
 
-    An estimate is images, interval [low, high or null], draws. There is one of the "whole" training, of its "late" half, and "during" it for each third of the images; null where
-    nothing was drawn. Advice uses the late half: early weights say little about those that reach a target.
+    An estimate is images, interval [low, high or null], draws. There is one of the "whole" training, one of its "late"
+    half, and "during" it one for each third of the images; null where nothing was drawn. Advice uses the late half:
+    early weights say little about those that reach a target.
     """
     rows = []
     for size in sorted({run.batch_size for run in runs if run.arm == MAIN and run.noise}):

@@ -61,17 +61,18 @@ def closed_form(b_crit: float, b_half: float) -> float:
 
 
 def between_measured(seconds: Mapping[int, float], fit: StepTimeFit | None = None) -> Function:
-    """Step seconds at any batch size: measured ones as they are, straight lines in logarithms between them.
+    """Step seconds at any batch size: measured ones as they are, straight lines between them.
 
-    Outside of them the fitted line goes on, moved to the last point; without one that point's seconds per image (above)
+    Such lines are exact for alpha + beta B; on logarithms they would pass above it and draw the optimum to the measured
+    sizes. Outside of them the fitted line goes on, moved to the last point; without one that point's seconds per image (above)
     or per step (below).
     """
     sizes = sorted(seconds)
-    logs = np.log(sizes), np.log([seconds[size] for size in sizes])
+    values = [seconds[size] for size in sizes]
 
     def at(size: float) -> float:
         if sizes[0] <= size <= sizes[-1]:
-            return float(np.exp(np.interp(math.log(size), *logs)))
+            return float(np.interp(size, sizes, values))
         end = sizes[0] if size < sizes[0] else sizes[-1]
         if fit is not None:
             return seconds[end] * fit.seconds(size) / fit.seconds(end)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fastbs.analysis.arms import planned_updates
+from fastbs.analysis.censored import describe_times
 from fastbs.analysis.evidence import PENDING, Evidence, Setting
+from fastbs.analysis.hit import Hit
 from fastbs.analysis.interval import Interval
 from fastbs.analysis.paired import paired_ratio
 from fastbs.analysis.student_t import mean_interval
@@ -26,9 +28,13 @@ def make_row(evidence: Evidence, setting: Setting) -> dict[str, Any]:
     runs = evidence.ok(setting)
     results = [run.result for run in runs if run.result]
     counts = evidence.status_counts(setting)
-    updates = planned_updates(evidence.config, *setting, evidence.dataset["train"])
+    updates = _updates(evidence, setting)
     step = _geometric([result.step_seconds for result in results])
-    times = evidence.times_to_target(setting, evidence.target) if evidence.target is not None else None
+    hits = evidence.hits(setting, evidence.target) if evidence.target is not None else {}
+    reached = [hit for hit in hits.values() if hit]
+    times = describe_times(
+        [hit.train_seconds if hit else None for hit in hits.values()], _spent(evidence, setting, hits)
+    )
     ratio = paired_ratio(evidence.train_seconds(setting), evidence.train_seconds(evidence.smallest))
     top1 = [run.last.top1 for run in runs]
     return {
@@ -48,7 +54,7 @@ def make_row(evidence: Evidence, setting: Setting) -> dict[str, Any]:
         "top1_mean": _mean(top1),
         "top1_sd": statistics.stdev(top1) if len(top1) > 1 else None,
         "time_to_target_s": evidence.median_time_to_target(setting),
-        "targets_reached": None if times is None else sum(time is not None for time in times.values()),
+        "targets_reached": None if evidence.target is None else len(reached),
         "peak_memory_bytes": max((result.peak_memory_bytes for result in results), default=None),
         "energy_joules": _mean(result.energy_joules for result in results if result.energy_joules is not None),
         "images": updates * setting.batch_size,
@@ -59,8 +65,30 @@ def make_row(evidence: Evidence, setting: Setting) -> dict[str, Any]:
         "input_wait_share": input_wait_share(evidence, setting),
         "under_trained": evidence.under_trained(setting),
         "skipped_updates": sum(result.skipped_updates for result in results) if results else None,
+        "runs_to_target": len(hits),
+        "success_interval": list(times.success_interval) if hits else None,
+        "time_to_target_range": times.median_range,
+        "time_to_target_coverage": times.median_coverage,
+        "time_to_target_wall_s": evidence.median_to_target(setting, lambda hit: hit.wall_seconds),
+        "time_to_target_half_step_s": _median(hit.half_train_seconds for hit in reached),
+        "expected_time_to_target_s": times.expected,
+        "images_to_target": evidence.median_to_target(setting, lambda hit: hit.images),
         "reason": _reason(evidence.records(setting)),
     }
+
+
+def _updates(evidence: Evidence, setting: Setting) -> int:
+    """As planned; where runs end at a target or a time, the median of those that are ok."""
+    made = [run.result.updates for run in evidence.ok(setting) if run.result]
+    if made and (evidence.until_target or evidence.config.run.seconds is not None):
+        return round(statistics.median(made))
+    return planned_updates(evidence.config, *setting, evidence.dataset["train"])
+
+
+def _spent(evidence: Evidence, setting: Setting, hits: Mapping[int, Hit | None]) -> list[float]:
+    """Training seconds of each run up to its hit, or to its end."""
+    last = {run.seed: run.evaluations[-1].train_seconds for run in evidence.records(setting) if run.evaluations}
+    return [hit.train_seconds if hit else last.get(seed, 0.0) for seed, hit in hits.items()]
 
 
 def update_share(evidence: Evidence, setting: Setting) -> float | None:

@@ -38,6 +38,7 @@ def next_sweep(summary: dict[str, Any]) -> list[str] | None:
     for name in ("images", "hours"):
         command += _option(name, config[name], getattr(SweepConfig, name))
     command += [] if config["controls"] else ["--no-controls"]
+    command += ["--stop-dominated"] if config["stop_dominated"] else []
     return [*command, "--seeds", str(config["seeds"]), "--out", f"runs/{_folder(summary)}-{suffix}"]
 
 

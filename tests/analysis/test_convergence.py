@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastbs.analysis.convergence import median_with_misses, still_falling, time_to_target
+from fastbs.analysis.convergence import median_with_misses, still_falling
 from fastbs.results.record import Evaluation
 
 BLANK = Evaluation(
@@ -57,12 +57,6 @@ def test_too_few_evaluations_or_runs_say_nothing():
     assert still_falling([]) is None
     assert still_falling([run([2.0, 1.0, 0.5])]) is None
     assert still_falling([run([2.0, 1.0, 0.5, 0.2]), run([2.0])]) is None
-
-
-def test_the_target_is_reached_at_the_first_evaluation_that_has_it():
-    assert time_to_target(run(top1=[0.1, 0.7, 0.75, 0.6, 0.9]), 0.75) == (2.0, 12.0)
-    assert time_to_target(run(top1=[0.1, 0.7]), 0.75) is None
-    assert time_to_target([], 0.75) is None
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(0, 1e6)), max_size=9))

@@ -91,7 +91,7 @@ RUNS = tuple(
     for seed in range(2)
 )
 SWEEP = {
-    "resolved": {"run": STEP | {"targets": [0.75], "epochs": 1.0, "device": "cpu", "init": None}, "lr_rule": "linear"},
+    "resolved": {"run": STEP | {"target": 0.75, "epochs": 1.0, "device": "cpu", "init": None}, "lr_rule": "linear"},
     "norm": "group",
     "dataset": {"fingerprint": "f08d"},
     "machine": MACHINE,

@@ -11,6 +11,7 @@ from fastbs.analysis.arms import planned_lr, planned_updates
 from fastbs.analysis.choice import options
 from fastbs.analysis.claim_time import judge_saving
 from fastbs.analysis.evidence import Evidence
+from fastbs.analysis.hit import find_hit
 from fastbs.analysis.interval import Interval
 from fastbs.analysis.summary import summarize
 from fastbs.config import RunConfig, SweepConfig
@@ -26,7 +27,7 @@ CLAIM_TIME, CLAIM_ACCURACY, CLAIM_EXTRAPOLATION, CLAIM_CHOICE = range(4)
 
 
 def sweep_of(sizes=SIZES, seeds=3, controls=True, **more):
-    run = RunConfig(data="digits", lr=1e-3, epochs=5, targets=more.pop("targets", (0.75,)))
+    run = RunConfig(data="digits", lr=1e-3, epochs=5, target=more.pop("target", 0.75), hold=1)
     return SweepConfig(run=run, batch_sizes=sizes, seeds=seeds, control_at=8 if 8 in sizes else None, **more), controls
 
 
@@ -136,7 +137,14 @@ def test_a_row_holds_means_over_its_seeds():
     assert row["top1_sd"] == pytest.approx(np.std([run.last.top1 for run in own], ddof=1))
     ratios = [a.result.train_seconds / b.result.train_seconds for a, b in zip(own, first, strict=True)]
     assert row["time_ratio"] == pytest.approx(np.exp(np.mean(np.log(ratios))))
-    assert row["time_to_target_s"] == pytest.approx(np.median([run.evaluations[4].train_seconds for run in own]))
+    hits = [find_hit(run.evaluations, 0.75, 1) for run in own]
+    assert row["time_to_target_s"] == pytest.approx(np.median([hit.train_seconds for hit in hits]))
+    assert row["time_to_target_wall_s"] == pytest.approx(np.median([hit.wall_seconds for hit in hits]))
+    assert row["images_to_target"] == pytest.approx(np.median([hit.images for hit in hits]))
+    assert row["expected_time_to_target_s"] == pytest.approx(np.mean([hit.train_seconds for hit in hits]))
+    assert row["time_to_target_half_step_s"] == pytest.approx(np.median([hit.half_train_seconds for hit in hits]))
+    assert (row["runs_to_target"], row["time_to_target_coverage"]) == (3, 0.75)
+    assert row["time_to_target_range"] == pytest.approx([f(hit.train_seconds for hit in hits) for f in (min, max)])
     assert (row["updates"], row["images"], row["lr"]) == (3370, 6740, 1e-3)
     assert (row["targets_reached"], row["n"], row["status"]) == (3, 3, "ok")
     assert (row["peak_memory_bytes"], row["energy_joules"]) == (10**8 + 2, 5.0)
@@ -159,7 +167,12 @@ def test_runs_that_are_not_ok_are_counted_and_enter_no_mean():
     assert (row["status"], row["n"], row["reason"]) == ("diverged", 1, "diverged: not finite (seed 0)")
     assert row["top1_mean"] == record(config, "main", 4, 1).last.top1
     assert row["top1_sd"] is row["top1_interval"] is None
-    assert row["time_to_target_s"] is None and row["targets_reached"] == 1
+    assert row["time_to_target_s"] is None and (row["targets_reached"], row["runs_to_target"]) == (1, 2)
+    assert row["success_interval"] == pytest.approx([0.0945, 0.9055], abs=1e-3)
+    ended = [run for run in runs if (run.arm, run.batch_size) == ("main", 4)]
+    spent = sum(run.evaluations[-1].train_seconds for run in ended if run.status == "diverged")
+    hit = next(find_hit(run.evaluations, 0.75, 1) for run in ended if run.status == "ok")
+    assert row["expected_time_to_target_s"] == pytest.approx(spent + hit.train_seconds)
     assert "2 of 21 runs count in no mean: 1 diverged at 4, 1 pending." in document["caveats"]
 
 
@@ -249,13 +262,13 @@ def test_without_controls_the_reason_is_not_known():
 def test_the_target_names_the_fastest_setting_that_reaches_it():
     verdict, text, numbers = claim(summary(controls=False), CLAIM_CHOICE)
     assert numbers["first_to_target"]["batch_size"] == 8
-    assert text.startswith("Batch 8 gives .75 in 41.6 % [")
+    assert text.startswith("Batch 8 gives .75 in 39.9 % [")
     assert verdict == "true"
-    assert "No setting reaches .99" in claim(summary(sweep={"targets": (0.99,)}), CLAIM_CHOICE)[1]
+    assert "No setting reaches .99" in claim(summary(sweep={"target": 0.99}), CLAIM_CHOICE)[1]
 
 
 def test_without_a_target_its_columns_are_empty():
-    document = summary(sweep={"targets": ()})
+    document = summary(sweep={"target": None})
     assert all(row["time_to_target_s"] is row["targets_reached"] is None for row in document["rows"])
     assert claim(document, CLAIM_CHOICE)[2]["target"] is None
 
@@ -340,8 +353,8 @@ def test_two_sizes_give_no_fit_but_a_sentence(skip):
 @given(data=st.data())
 def test_no_mixture_of_statuses_and_gaps_breaks_the_summary(data):
     sizes = tuple(sorted(data.draw(st.sets(st.sampled_from((*SIZES, 128)), min_size=1))))
-    targets = data.draw(st.sampled_from([(), (0.75,)]))
-    config, _ = sweep_of(sizes, data.draw(st.integers(1, 3)), True, targets=targets)
+    target = data.draw(st.sampled_from([None, 0.75]))
+    config, _ = sweep_of(sizes, data.draw(st.integers(1, 3)), True, target=target)
     plan = planned(config)
     level = st.sampled_from([0.0, 0.3, 0.9, 1.0])
     top1 = {which[:2]: data.draw(level) for which in plan}
@@ -364,3 +377,23 @@ def test_no_mixture_of_statuses_and_gaps_breaks_the_summary(data):
         assert finding["text"][-1] in ".)" and "nan" not in finding["text"] and "inf" not in finding["text"]
         if config.seeds == 1:
             assert finding["verdict"] == "cannot tell"
+
+
+def ended_at_target(config, size, seed):
+    """A run of `config` that ended with the second evaluation in a row at its target."""
+    run = record(config, "main", size, seed, top1={("main", size): 1.25})
+    return dataclasses.replace(run, result=dataclasses.replace(run.result, updates=100 + seed))
+
+
+def test_runs_that_end_at_their_target_are_compared_by_the_time_to_it_and_not_by_accuracy():
+    config, _ = sweep_of(sizes=(1, 8, 32))
+    config = dataclasses.replace(config, run=config.run.replace(until_target=True, hold=2))
+    plan = planned(config, controls=False)
+    document = summary_of(config, [ended_at_target(config, size, seed) for _, size, seed in plan], plan)
+    assert [row["updates"] for row in document["rows"]] == [101] * 3
+    assert all(row["targets_reached"] == 3 for row in document["rows"])
+    verdict, text, _ = claim(document, CLAIM_ACCURACY)
+    assert verdict == "cannot tell" and text.startswith("every run ended where it held the target")
+    verdict, text, numbers = claim(document, CLAIM_CHOICE)
+    assert verdict == "not seen here" and text.startswith("Batch 32 gives .75 in ")
+    assert numbers["fastest_as_good"] is None and numbers["first_to_target"]["batch_size"] == 32

@@ -93,11 +93,11 @@ def pasted(document):
 
 
 def test_the_next_command_is_the_same_experiment_at_larger_sizes_in_a_folder_of_its_own():
-    document = summary(run={"targets": (0.75,), "momentum": 0.8, "model": "resnet18", "lr": 0.0123456789})
+    document = summary(run={"target": 0.75, "momentum": 0.8, "model": "resnet18", "lr": 0.0123456789})
     config, out = pasted(document)
     assert (config.batch_sizes, config.lr_rule, config.lr_at) == ((4, 8, 16, 32, 64), "linear", 1)
     assert (config.seeds, out.as_posix()) == (2, "runs/digits-larger-than-4")
-    there = document["config"]["run"] | {"device": None, "eval_images": None, "targets": [0.75]}
+    there = document["config"]["run"] | {"device": None, "eval_images": None, "batch_size": 4}
     assert config.run.to_json() == there
 
 
@@ -114,22 +114,30 @@ def test_every_setting_of_a_run_survives_in_the_next_command():
         "weight_decay": 1e-4,
         "label_smoothing": 0.1,
         "warmup_images": 9,
-        "schedule": "cosine",
         "precision": "fp32",
         "loader": "torch",
         "step": "compile",
         "threads": 3,
         "loader_threads": 2,
         "eval_images": 500,
-        "targets": [0.5],
+        "target": 0.5,
+        "hold": 3,
+        "seconds": 60.5,
+        "micro_batch": 4,
+        "noise_scale": True,
         "checkpoint_seconds": 1.5,
         "model": "timm:vit tiny",
     }
-    assert set(changed) | APART | ONLY_IN_FILES | {"init"} == set(RunConfig.__dataclass_fields__)
+    assert set(changed) | APART | ONLY_IN_FILES | {"init", "schedule", "until_target"} == set(
+        RunConfig.__dataclass_fields__
+    )
     config, _ = pasted(summary(run=changed, images=1000, hours=1.5, controls=False))
     here = config.run.to_json()
     assert {key: here[key] for key in changed} == changed
     assert (config.images, config.hours, config.controls) == (1000, 1.5, False)
+    assert pasted(summary(run={"schedule": "cosine"}))[0].run.schedule == "cosine"
+    config, _ = pasted(summary(run={"until_target": True, "target": 0.5}, stop_dominated=True))
+    assert config.run.until_target and config.stop_dominated
     assert pasted(summary(run={"init": "a b.pt"}))[0].run.init == "a b.pt"
 
 
@@ -179,7 +187,7 @@ def test_columns_that_nothing_was_measured_for_are_left_out():
         assert name not in head
     assert "lr" in header(summary(lr_rule="linear")).split()
     assert "balanced" in header(summary(imbalance=1.11)) and "balanced" not in header(summary(imbalance=1.1))
-    assert "to 0.75" in header(summary(run={"targets": (0.75,)}))
+    assert "to 0.75" in header(summary(run={"target": 0.75}))
     assert "energy J" in header(summary(energy=3.0))
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from fastbs.analysis.comparison.bench_side import ENDED_WELL
 from fastbs.analysis.comparison.machine_facts import machine_facts
 from fastbs.analysis.comparison.records import Key, Record, Sample, Side
-from fastbs.analysis.convergence import time_to_target
+from fastbs.analysis.hit import find_hit
+from fastbs.config import RunConfig
 from fastbs.results.checked import Checked
 from fastbs.results.measurement_files import MeasurementFile
 from fastbs.results.record import RunRecord
@@ -29,10 +30,11 @@ def sweep_side(file: MeasurementFile) -> Side:
     plan = Checked(file.document, file.name)
     config, resolved = plan["resolved"]["run"], plan["resolved"]
     target = config.get("target").known(Checked.fraction)
+    hold = config.get("hold").known(Checked.count) or RunConfig.hold
     source = plan.get("machine").get("software").get("source")
     return Side(
         files=(file.name,),
-        records=tuple(_record(key, runs, target) for key, runs in _rows(file, config).items()),
+        records=tuple(_record(key, runs, target, hold) for key, runs in _rows(file, config).items()),
         workload={
             **{name: _setting(value) for name, value in config.items() if name not in (*NAMED, *ELSEWHERE)},
             **{name: _setting(resolved.get(name)) for name in ("lr_rule", "lr_at", "control_at")},
@@ -62,7 +64,7 @@ def _rows(file: MeasurementFile, config: Checked) -> dict[Key, list[Run]]:
     return rows
 
 
-def _record(key: Key, runs: Sequence[Run], target: float | None) -> Record:
+def _record(key: Key, runs: Sequence[Run], target: float | None, hold: int) -> Record:
     """Its status is "ok", or that of the first run that did not end well."""
     heard = [run for run in runs if run.record.status != "stopped"] or runs
     bad = next((run for run in heard if run.record.status not in ENDED_WELL), None)
@@ -70,11 +72,11 @@ def _record(key: Key, runs: Sequence[Run], target: float | None) -> Record:
         key=key,
         status=bad.record.status if bad else "ok",
         reason=bad.checked("reason", bad.record.reason).known(Checked.text) if bad else None,
-        samples=dict(_samples(runs, target)),
+        samples=dict(_samples(runs, target, hold)),
     )
 
 
-def _samples(runs: Sequence[Run], target: float | None) -> Iterator[tuple[str, Sample]]:
+def _samples(runs: Sequence[Run], target: float | None, hold: int) -> Iterator[tuple[str, Sample]]:
     """Speed and accuracy of the runs that ended well; times also of those that diverged, which is a miss."""
     trained = [run for run in runs if run.record.status in TRAINED and run.record.result and run.record.evaluations]
     well = [run for run in trained if run.record.status in ENDED_WELL]
@@ -82,7 +84,7 @@ def _samples(runs: Sequence[Run], target: float | None) -> Iterator[tuple[str, S
         yield "images_per_second", _sample(well, lambda run: run.images_per_second)
         yield "top1", _sample(well, lambda run: run.top1)
     if trained and target is not None:
-        yield "time_to_target_s", _sample(trained, lambda run: run.seconds_to(target))
+        yield "time_to_target_s", _sample(trained, lambda run: run.seconds_to(target, hold))
 
 
 def _sample(runs: Sequence[Run], value: Callable[[Run], float]) -> Sample:
@@ -108,7 +110,7 @@ class Run:
     def top1(self) -> float:
         return self.checked("top1", self.record.last.top1).fraction()
 
-    def seconds_to(self, target: float) -> float:
+    def seconds_to(self, target: float, hold: int) -> float:
         """Training seconds; infinite for a miss. A diverged run is one even when it had been there before."""
-        reached = time_to_target(self.record.evaluations, target) if self.record.status == "ok" else None
-        return self.checked("train_seconds", reached[0]).positive() if reached else math.inf
+        hit = find_hit(self.record.evaluations, target, hold) if self.record.status == "ok" else None
+        return self.checked("train_seconds", hit.train_seconds).positive() if hit else math.inf
