@@ -37,9 +37,12 @@ def noise_scale(draws: Sequence[NoiseDraw]) -> NoiseScale:
 
     Each draw gives unbiased estimates of |G|^2 and tr(Sigma) from the norms of K micro-batches and of their mean (the
     two-size estimator of McCandlish et al. 2018, appendix A, all K used). Their means over draws are divided, never the
-    estimates of one draw: |G|^2 of a single draw may be negative. The interval is Fieller's for a ratio of means, with
-    the delete-one jackknife's variances (for a mean, the usual ones) and Student's t over the draws: unlike the
-    jackknife of the ratio itself it stays true when |G|^2 is nearly zero, and then has no upper end.
+    estimates of one draw: |G|^2 of a single draw may be negative.
+
+    The interval is that of the share of |gradient|^2 that averaging K micro-batches leaves, E|mean|^2 / E|one|^2: its
+    logarithm is nearly normal, so the delete-one jackknife and Student's t hold from three draws on, where gradients
+    are heavy-tailed too (Fieller's interval for the ratio itself is too short there). The share falls as the noise
+    scale grows; 1/K and less is pure noise, and then the noise scale has no upper end.
     """
     if not draws:
         raise ValueError("no draws, so no noise scale")
@@ -48,8 +51,19 @@ def noise_scale(draws: Sequence[NoiseDraw]) -> NoiseScale:
     images = t / g if g > 0 else math.inf
     if n == 1:
         return NoiseScale(images, 0.0, math.inf, g, t, n)
-    low, high = _fieller(g, t, np.cov(gradient, trace) / n, t_quantile(0.975, n - 1))
-    return NoiseScale(images, low, high, g, t, n)
+    small = min(draw.micro_batch for draw in draws)
+    large = min(draw.micro_batch * len(draw.squared_norms) for draw in draws)
+    of_one, of_mean = gradient + trace / small, gradient + trace / large  # with unlike draws: as if they were these
+    left_out = np.log((of_mean.sum() - of_mean) / (of_one.sum() - of_one))
+    error = math.sqrt((n - 1) * float(left_out.var()))
+    factor = math.exp(t_quantile(0.975, n - 1) * error)
+    share = float(of_mean.mean() / of_one.mean())
+
+    def from_share(share: float) -> float:
+        return small * (1 - share) / (share - small / large) if share > small / large else math.inf
+
+    low, high = from_share(min(1.0, share * factor)), from_share(share / factor)
+    return NoiseScale(images, 0.0 if math.isinf(low) else low, high, g, t, n)
 
 
 def _estimates(draw: NoiseDraw) -> tuple[float, float]:
@@ -58,17 +72,3 @@ def _estimates(draw: NoiseDraw) -> tuple[float, float]:
     large = small * parts
     of_one, of_mean = math.fsum(draw.squared_norms) / parts, draw.squared_norm_of_mean
     return (large * of_mean - small * of_one) / (large - small), (of_one - of_mean) / (1 / small - 1 / large)
-
-
-def _fieller(
-    g: float, t: float, covariance: np.ndarray[tuple[int, int], np.dtype[np.float64]], z: float
-) -> tuple[float, float]:
-    """All ratios R for which t - R g is within z standard errors of zero, as far as they are above 0."""
-    a = g * g - z * z * float(covariance[0, 0])
-    b = g * t - z * z * float(covariance[0, 1])
-    c = t * t - z * z * float(covariance[1, 1])
-    root = math.sqrt(max(0.0, b * b - a * c))
-    if a > 0 and g > 0:
-        return max(0.0, (b - root) / a), (b + root) / a
-    known = a < 0 < c and t > 0  # else the noise cannot be told from zero either, or |G|^2 came out negative by luck
-    return (b - root) / a if known else 0.0, math.inf

@@ -64,8 +64,8 @@ def between_measured(seconds: Mapping[int, float], fit: StepTimeFit | None = Non
     """Step seconds at any batch size: measured ones as they are, straight lines between them.
 
     Such lines are exact for alpha + beta B; on logarithms they would pass above it and draw the optimum to the measured
-    sizes. Outside of them the fitted line goes on, moved to the last point; without one that point's seconds per image (above)
-    or per step (below).
+    sizes. Outside of them the fitted line goes on, moved to the last point; without one that point's seconds per image
+    (above) or per step (below).
     """
     sizes = sorted(seconds)
     values = [seconds[size] for size in sizes]

@@ -1,4 +1,4 @@
-"""A run as a folder: run.json, metrics.jsonl, noise.jsonl, checkpoint.pt, TensorBoard events, log.txt."""
+"""A run as a folder: run.json, metrics.jsonl, noise.jsonl, mlperf.log, checkpoint.pt, TensorBoard events, log.txt."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from fastbs.errors import BadInput
 from fastbs.results.files import SCHEMA, append_text, make_folder, read_json, write_atomic, write_json
+from fastbs.results.mllog_events import mllog_lines
 from fastbs.results.record import Evaluation, NoiseDraw, Result, RunRecord, Status, from_json, run_from_json
 
 T = TypeVar("T")
@@ -33,6 +34,10 @@ class RunFolder:
     @property
     def noise(self) -> Path:
         return self.path / "noise.jsonl"
+
+    @property
+    def mllog(self) -> Path:
+        return self.path / "mlperf.log"
 
     @property
     def checkpoint(self) -> Path:
@@ -80,9 +85,16 @@ class RunFolder:
 
     def finish(self, status: Status, reason: str | None, result: Result | None) -> None:
         """Write how the run ended; from here on it is complete."""
+        write_json(self.document, self._ended(status, reason, result))
+
+    def write_mllog(self, status: Status, reason: str | None, result: Result) -> None:
+        """The run as an MLPerf log, to be written before `finish`."""
+        lines = mllog_lines(self._ended(status, reason, result), self.evaluations())
+        write_atomic(self.mllog, "".join(f"{line}\n" for line in lines))
+
+    def _ended(self, status: Status, reason: str | None, result: Result | None) -> dict[str, Any]:
         document = read_json(self.document, "run")
-        document |= {"status": status, "reason": reason, "result": result.to_json() if result else None}
-        write_json(self.document, document)
+        return document | {"status": status, "reason": reason, "result": result.to_json() if result else None}
 
     def is_finished(self) -> bool:
         """True when the run needs no further work; a failed one is tried again when it is asked for again."""

@@ -65,7 +65,9 @@ def train(
     remove_leftovers(records.path)
     training = Training(run, images, records, stop_after)
     status, reason = training.go()
-    records.finish(status, reason, training.result())
+    result = training.result()
+    records.write_mllog(status, reason, result)
+    records.finish(status, reason, result)
     return status
 
 

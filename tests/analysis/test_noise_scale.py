@@ -30,8 +30,17 @@ def heavy_tailed(rng, scale):
     return rng.standard_t(3, size=(PARTS, DIMENSIONS)) * math.sqrt(scale / DIMENSIONS / 3)
 
 
-def of_few_directions(rng, scale):
-    return rng.standard_normal((PARTS, 30)) @ np.eye(30, DIMENSIONS) * math.sqrt(scale / 30)
+def of_few_directions(rng, scale, count=30):
+    return rng.standard_normal((PARTS, count)) @ np.eye(count, DIMENSIONS) * math.sqrt(scale / count)
+
+
+def of_five_directions(rng, scale):
+    return of_few_directions(rng, scale, 5)
+
+
+def with_outliers(rng, scale):
+    """Whole gradients are larger or smaller: some images have much the largest ones."""
+    return gaussian(rng, scale) * np.exp(0.5 * rng.standard_normal((PARTS, 1)) - 0.25)
 
 
 def draws(rng, count, scale, noise=gaussian):
@@ -39,6 +48,16 @@ def draws(rng, count, scale, noise=gaussian):
     mean = rng.standard_normal(DIMENSIONS)
     mean /= np.linalg.norm(mean)
     return [draw(mean + noise(rng, scale) / math.sqrt(MICRO_BATCH)) for _ in range(count)]
+
+
+@pytest.mark.parametrize("count", [5, 10, 30])
+@pytest.mark.parametrize("noise", [gaussian, heavy_tailed, of_five_directions, with_outliers])
+def test_the_lower_bound_is_below_the_truth_in_95_percent_of_trials(count, noise):
+    rng = np.random.default_rng(count)
+    for scale in (300, 10_000):
+        found = [noise_scale(draws(rng, count, scale, noise)) for _ in range(300)]
+        assert sum(one.low <= scale for one in found) >= 0.95 * 300
+        assert all(math.isfinite(one.low) for one in found)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +69,10 @@ def draws(rng, count, scale, noise=gaussian):
         (10, 300, heavy_tailed),
         (6, 300, of_few_directions),
         (8, 20_000, gaussian),
+        (2, 100, gaussian),
+        (10, 300, with_outliers),
+        (30, 1000, of_few_directions),
+        (10, 50, of_five_directions),
     ],
 )
 def test_the_interval_holds_the_truth_in_93_percent_of_300_trials(count, scale, noise):
@@ -97,6 +120,19 @@ def test_micro_batches_of_another_size_say_the_same():
     for size in (1, 4, 64):
         many = [draw(mean + gaussian(rng, 100) / math.sqrt(size), micro_batch=size) for _ in range(600)]
         assert noise_scale(many).images == pytest.approx(100, rel=0.1)
+
+
+def test_draws_of_unlike_micro_batches_can_be_taken_together():
+    rng, mean = np.random.default_rng(4), np.full(DIMENSIONS, DIMENSIONS**-0.5)
+
+    def mixed():
+        """Eight micro-batches of 4 and eight of 64: the mean of the small ones is smaller than one of the large."""
+        return [
+            draw(mean + gaussian(rng, 100) / math.sqrt(size), micro_batch=size) for size in (4, 64) for _ in range(5)
+        ]
+
+    found = [noise_scale(mixed()) for _ in range(300)]
+    assert sum(one.low <= 100 <= one.high for one in found) >= 0.93 * 300
 
 
 def test_no_draw_is_refused():

@@ -11,6 +11,7 @@ from fastbs.data.check import verified_dataset
 from fastbs.errors import BadInput
 from fastbs.measurement.machine import machine
 from fastbs.results.files import write_json
+from fastbs.results.mllog import mlperf_run, read_mllog
 from fastbs.results.run_folder import RunFolder
 from fastbs.training import checkpoint
 from fastbs.training.resolve import resolve
@@ -57,6 +58,9 @@ def test_a_run_leaves_a_whole_record(make_run):
     assert times.startup_seconds + times.train_seconds + times.eval_seconds <= times.wall_seconds * 1.01
     assert 0 < times.update_seconds < times.step_seconds
     assert list(folder.path.glob("events.out.tfevents.*"))
+    logged = mlperf_run(read_mllog(folder.mllog), folder.mllog)
+    assert [e.accuracy for e in logged.evaluations] == [e.top1 for e in record.evaluations]
+    assert logged.batch_size == 8 and logged.status == "success"
 
 
 @pytest.mark.parametrize("settings", [{"loader": "dali"}, {"loader": "resident"}, {"precision": "fp16"}])
