@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections import Counter
 
+from fastbs.analysis.arms import rate_is_scaled
+from fastbs.analysis.censored import runs_needed
 from fastbs.analysis.claim_accuracy import under_trained
-from fastbs.analysis.evidence import PENDING, Evidence
+from fastbs.analysis.evidence import PENDING, Evidence, Setting
 from fastbs.analysis.phrases import listed, percent, top1
 from fastbs.analysis.rows import input_wait_share
 
+MANY = 1000  # seeds that nobody would run
 INPUT_BOUND = 0.05  # part of the training time spent waiting for images above which a row says so
 
 
 def caveats(evidence: Evidence) -> list[str]:
     """Sentences for the reader of any table, then those that this sweep gives cause for."""
     found = [_validation(evidence), _not_tested(evidence), _seeds(evidence), _not_ok(evidence)]
-    found += [_misses(evidence), _under_trained(evidence), _too_few_evaluations(evidence), _input_bound(evidence)]
+    found += [_misses(evidence), _confounded(evidence), _coarse(evidence), _undecided(evidence)]
+    found += [_accumulated(evidence), _under_trained(evidence), _too_few_evaluations(evidence), _input_bound(evidence)]
     return [caveat for caveat in found if caveat]
 
 
@@ -60,12 +66,81 @@ def _misses(evidence: Evidence) -> str:
     return f"{top1(evidence.target)} was not reached by {', '.join(said)}." if said else ""
 
 
+def _confounded(evidence: Evidence) -> str:
+    if evidence.target is None or rate_is_scaled(evidence.config) or len(evidence.sizes) < 2:
+        return ""
+    return (
+        "One rate for all sizes: times to the target compare size and rate in one; --lr-rule linear or tuned does not."
+    )
+
+
+def _coarse(evidence: Evidence) -> str:
+    """Where a stretch between evaluations is longer than what the two fastest sizes differ by."""
+    times = _fastest_two(evidence)
+    if times is None or evidence.target is None:
+        return ""
+    (first, soonest), (second, next_soonest) = times
+    hits = [hit for s in (first, second) for hit in evidence.hits(s, evidence.target).values() if hit]
+    half = statistics.median(hit.half_train_seconds for hit in hits)
+    if half <= next_soonest - soonest or len(hits) == 0:
+        return ""
+    sizes = f"{first.batch_size} and {second.batch_size}"
+    return (
+        f"Evaluations are {2 * half:.2g} s of training apart, batch {sizes} reach the target within "
+        f"{next_soonest - soonest:.2g} s of each other: a smaller --eval-images would tell more."
+    )
+
+
+def _undecided(evidence: Evidence) -> str:
+    """How many more seeds would tell the two fastest sizes apart."""
+    times = _fastest_two(evidence)
+    if times is None or evidence.target is None:
+        return ""
+    settings = [setting for setting, _ in times]
+    logs = [
+        [math.log(time) for time in evidence.times_to_target(s, evidence.target).values() if time] for s in settings
+    ]
+    n = min(map(len, logs))
+    if n < 2:
+        return ""
+    spread = math.sqrt(statistics.fmean(map(statistics.variance, logs)))
+    difference = math.expm1(abs(statistics.fmean(logs[1]) - statistics.fmean(logs[0])))
+    needed = runs_needed(spread, difference) if difference > 0 else MANY
+    if needed <= n:
+        return ""
+    sizes = f"{settings[0].batch_size} or {settings[1].batch_size}"
+    open_ = f"Which of batch {sizes} is first to {top1(evidence.target)} is open"
+    return (
+        f"{open_}; {needed - n} more seeds would decide it."
+        if needed < MANY
+        else f"{open_}; they are as good as equal."
+    )
+
+
+def _fastest_two(evidence: Evidence) -> list[tuple[Setting, float]] | None:
+    medians = {s: time for s in evidence.sizes if (time := evidence.median_time_to_target(s)) is not None}
+    order = sorted(medians.items(), key=lambda item: item[1])
+    return order[:2] if len(order) > 1 else None
+
+
+def _accumulated(evidence: Evidence) -> str:
+    run = evidence.config.run
+    sizes = [size for size in evidence.config.batch_sizes if run.replace(batch_size=size).accumulation > 1]
+    return (
+        f"Gradients accumulate over passes of {run.micro_batch} at batch {listed(sizes)}: no gain in images/s."
+        if sizes
+        else ""
+    )
+
+
 def _under_trained(evidence: Evidence) -> str:
-    sizes = under_trained(evidence)
+    sizes = [] if evidence.until_target else under_trained(evidence)
     return f"Longer training may change the accuracy of batch {listed(sizes)}." if sizes else ""
 
 
 def _too_few_evaluations(evidence: Evidence) -> str:
+    if evidence.until_target:
+        return ""
     sizes = [s.batch_size for s in evidence.sizes if evidence.ok(s) and evidence.under_trained(s) is None]
     return f"Batch {listed(sizes)}: too few evaluations to tell whether training loss still falls." if sizes else ""
 

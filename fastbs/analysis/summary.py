@@ -7,7 +7,9 @@ from typing import Any
 
 from fastbs.analysis.caveats import caveats
 from fastbs.analysis.claims import findings
+from fastbs.analysis.cuts import accuracy_at_cuts, times_over_targets
 from fastbs.analysis.evidence import Evidence
+from fastbs.analysis.noise_rows import noise_rows
 from fastbs.analysis.rows import make_row
 from fastbs.analysis.sweep_fit import fit_document, fit_sweep
 from fastbs.config import SweepConfig
@@ -40,5 +42,8 @@ def summarize(
         "fit": fit_document(fit),
         "findings": [finding.to_json() for finding in findings(evidence, fit)],
         "caveats": caveats(evidence),
+        "cuts": accuracy_at_cuts(evidence),
+        "targets": times_over_targets(evidence),
+        "noise": noise_rows(runs),
         "config": dict(config),
     }

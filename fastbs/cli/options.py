@@ -75,6 +75,7 @@ def experiment_options(command: Command) -> Command:
             click.option("--optimizer", type=click.Choice(["sgd", "adamw"])),
             click.option("--lr", type=float, help="Learning rate (of a sweep: at --lr-at)."),
             click.option("--momentum", type=float),
+            click.option("--beta2", type=float, help="Of AdamW; --momentum is its beta1."),
             click.option("--weight-decay", type=float),
             click.option("--label-smoothing", type=float),
             click.option("--warmup-images", type=int, help="The rate rises linearly over this many images."),

@@ -10,8 +10,10 @@ from typing import Any
 
 from tabulate import tabulate
 
-from fastbs.rendering.lines import WIDTH, one_line
+from fastbs.rendering.card import card_lines
+from fastbs.rendering.lines import WIDTH, one_line, within_width
 from fastbs.rendering.next_sweep import next_sweep
+from fastbs.rendering.noise import noise_line
 from fastbs.rendering.numbers import NOTHING, count, fraction, percent, significant, size, with_spread
 from fastbs.rendering.processor import processor
 from fastbs.results.files import dump_json
@@ -36,6 +38,8 @@ def _headline(summary: dict[str, Any]) -> list[str]:
     data, config, run = summary["dataset"], summary["config"], summary["config"]["run"]
     test = "no test set" if not data["test"] else f"{data['test']:,} test, untouched"
     budget = f"{run['updates']:,} updates" if run["updates"] else f"{run['epochs']:g} epochs"
+    budget += f" or {run['seconds']:g} s" if run["seconds"] else ""
+    budget = f"to {run['target']:g} within {budget}" if run["until_target"] else budget
     images = f": {data['train']:,} train / {data['validation']:,} validation ({test})"
     settings = (
         f"{run['optimizer']}, lr {run['lr']:g} ({config['lr_rule']})"
@@ -72,7 +76,7 @@ def _table(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     columns: list[tuple[str, Any]] = [
         ("batch", lambda row: count(row["batch_size"])),
         ("updates", lambda row: count(row["updates"])),
-        *([("lr", lambda row: f"{row['lr']:g}")] if len({row["lr"] for row in rows}) > 1 else []),
+        *([("lr", lambda row: f"{row['lr']:.3g}")] if len({row["lr"] for row in rows}) > 1 else []),
         ("step ms", lambda row: with_spread(row["step_ms"], _half(row["step_ms_interval"]))),
         ("images/s", lambda row: count(row["images_per_second"])),
         ("update", lambda row: percent(row["update_share"])),
@@ -110,6 +114,11 @@ def _runs(row: dict[str, Any]) -> str:
 def _below(summary: dict[str, Any], bullet: str) -> list[str]:
     lines = [f"{bullet}control {_control(row)}" for row in summary["controls"]]
     lines += [f"{bullet}{_fit(summary['fit'])}"]
+    lines += _cuts(summary, bullet)
+    if summary["noise"]:
+        lines += within_width(noise_line(summary["noise"]), bullet)
+    if summary["config"]["lr_rule"] != "constant":
+        lines += [line for text in card_lines(summary["cards"]) for line in within_width(text, bullet)]
     reasons = [(str(row["batch_size"]), row["reason"]) for row in summary["rows"]]
     reasons += [(f"control {_where(row)}", row["reason"]) for row in summary["controls"]]
     for where, reason in reasons:
@@ -125,6 +134,21 @@ def _below(summary: dict[str, Any], bullet: str) -> list[str]:
         lines += textwrap.wrap(f"Caveat: {caveat}", WIDTH, initial_indent=bullet, subsequent_indent="   ")
     command = next_sweep(summary)
     return lines if command is None else [*lines, f"{bullet}next: {shlex.join(command)}"]
+
+
+def _cuts(summary: dict[str, Any], bullet: str) -> list[str]:
+    """Accuracy at equal images, updates, seconds; and which size is the fastest to each of several targets."""
+    units = {"images": "{:,.0f} images", "updates": "{:,.0f} updates", "train_seconds": "{:.3g} s"}
+    lines = []
+    if summary["cuts"] and not summary["config"]["run"]["until_target"]:
+        said = [
+            f"{units[cut['cut']].format(cut['at'])}: {' '.join(map(fraction, cut['top1']))}" for cut in summary["cuts"]
+        ]
+        lines += within_width(f"top1 at the same {' · '.join(said)}", bullet)
+    if len({grid["fastest"] for grid in summary["targets"]}) > 1:
+        fastest = [f"{grid['target']:g} batch {grid['fastest']:,}" for grid in summary["targets"]]
+        lines += within_width(f"fastest to {' · '.join(fastest)}", bullet)
+    return lines
 
 
 def _control(row: dict[str, Any]) -> str:

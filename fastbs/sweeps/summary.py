@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from fastbs.analysis.card import make_card
-from fastbs.analysis.noise_rows import noise_rows
 from fastbs.analysis.summary import summarize
 from fastbs.config import SweepConfig
 from fastbs.errors import BadInput
@@ -36,7 +35,6 @@ def summarize_folder(folder: SweepFolder) -> dict[str, Any]:
             "parameters": plan["parameters"],
             "cards": cards,
             "tuning": plan["tuning"],
-            "noise": noise_rows(list(folder.records())),
         }
     except KeyError as error:
         raise BadInput(f"{folder.document}: damaged, {error} is missing; start anew with another --out") from error

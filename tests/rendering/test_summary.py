@@ -7,11 +7,13 @@ import pytest
 from click.testing import CliRunner
 
 from fastbs import config as settings
+from fastbs.analysis.card import make_card
+from fastbs.analysis.command_words import APART, ONLY_IN_FILES
 from fastbs.analysis.summary import summarize
 from fastbs.cli.options import given
 from fastbs.cli.sweep import sweep
 from fastbs.config import RunConfig, SweepConfig
-from fastbs.rendering.next_sweep import APART, ONLY_IN_FILES, next_sweep
+from fastbs.rendering.next_sweep import next_sweep
 from fastbs.rendering.summary import render_summary
 from fastbs.results.record import Evaluation, Result, RunRecord
 
@@ -73,7 +75,8 @@ def summary(*, runs=None, sizes=(1, 2, 4), seeds=2, name="digits", imbalance=1.0
     dataset = {"name": name, "train": 1000, "validation": 300, "test": None, "split": "25 %", "imbalance": imbalance}
     runs = [record(*which, energy=energy) for which in plan] if runs is None else runs
     document = summarize(config=config.to_json(), dataset=dataset, machine=machine, runs=runs, planned=plan)
-    return document | {"norm": "group", "parameters": 10}
+    cards = [make_card(config, size, "group").to_json() for size in config.batch_sizes]
+    return document | {"norm": "group", "parameters": 10, "cards": cards, "tuning": []}
 
 
 def header(document):
@@ -111,6 +114,7 @@ def test_every_setting_of_a_run_survives_in_the_next_command():
         "optimizer": "adamw",
         "lr": 0.5,
         "momentum": 0.5,
+        "beta2": 0.99,
         "weight_decay": 1e-4,
         "label_smoothing": 0.1,
         "warmup_images": 9,
@@ -222,4 +226,4 @@ def test_json_is_the_summary_and_csv_has_every_row():
 
 def test_the_command_of_sweep_knows_no_other_spelling():
     """Guards `pasted`: an option that does not exist is an error there, not ignored."""
-    assert CliRunner().invoke(sweep, ["x", "--beta2", "0.9"]).exit_code == 2
+    assert CliRunner().invoke(sweep, ["x", "--beta3", "0.9"]).exit_code == 2
