@@ -20,6 +20,7 @@ VERBS = {
     "compare": "two sets of measurements: slower, faster, the same, or cannot tell; a gate for pull requests",
     "ab": "two commits or settings, measured in turns and compared in pairs",
     "calibrate": "how much this machine varies by itself, for compare",
+    "advise": "which batch size, why, and what it costs: from a sweep, or a pilot with a throughput bench",
     "show": "the table of finished or running records again",
 }
 BUG = 70

@@ -117,6 +117,7 @@ class Training:
                 self.evaluations.append(evaluation)
                 self.records.append(evaluation)
                 curves.add(evaluation)
+                progress.at(self.updates)
                 progress.show(evaluation)
                 last = self._ending(total) is not None
                 if last:
