@@ -1,7 +1,7 @@
 """fastbs: which batch size? Measured, explained, compared.
 
 The verbs load what they need when they are first used: `fastbs.sweep(config, out)`, `fastbs.train(config, out)`,
-`fastbs.measure_step(make_step, batch_sizes)`.
+`fastbs.measure_step(make_step, batch_sizes)`, `fastbs.advise(records)`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_VERBS = {"sweep": "fastbs.sweeps.sweep", "train": "fastbs.sweeps.single", "measure_step": "fastbs.bench.measure_step"}
+_VERBS = {
+    "sweep": "fastbs.sweeps.sweep",
+    "train": "fastbs.sweeps.single",
+    "measure_step": "fastbs.bench.measure_step",
+    "advise": "fastbs.sweeps.advise",
+}
 
 __all__ = ["__version__", *_VERBS]
 

@@ -118,7 +118,7 @@ class Evidence:
         """
         hold = self.config.run.hold
         return {
-            run.seed: find_hit(run.evaluations, target, hold) if run.status == "ok" else None
+            run.seed: None if run.status == "diverged" else find_hit(run.evaluations, target, hold)
             for run in self.records(setting)
             if run.status in ("ok", "missed", "diverged")
         }

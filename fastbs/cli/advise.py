@@ -8,14 +8,11 @@ from typing import Any
 
 import click
 
-from fastbs.analysis.advice.limits import Limits
 from fastbs.cli.options import output_format
 from fastbs.cli.pilot import is_images, make_records, pilot_options
 from fastbs.cli.quantities import Duration, Energy, MemorySize
-from fastbs.errors import BadInput
 from fastbs.rendering.advice import render_advice
 from fastbs.results.files import require_writable, write_json
-from fastbs.results.measurement_files import MeasurementFile, read_measurements
 
 
 @click.command()
@@ -47,27 +44,24 @@ def advise(
     Exit codes: 0 recommended · 1 no size keeps the limits; says what would have to give · 2 bad input · 4 too little to
     go by; says what to run next.
     """
-    from fastbs.analysis.advice.document import advise as make_advice
-    from fastbs.analysis.advice.gather import gather
+    from fastbs.sweeps.advise import advise as make_advice
 
-    if target is not None and not 0 < target <= 1:
-        raise BadInput(f"target: {target:g} is not a top1 fraction in (0, 1]")
     if any(map(is_images, records)):
         options |= {"target": target}
     records = make_records(records, options)
-    limits = Limits(deadline=deadline, max_memory=max_memory, max_energy=max_energy, images=images)
     if out:
         require_writable(out)
-    material = gather(read_measurements(records), target, _bench(on) if on else None)
-    document = make_advice(material, limits, file=str(out or "advice.json"))
+    document = make_advice(
+        records,
+        target=target,
+        deadline=deadline,
+        max_memory=max_memory,
+        max_energy=max_energy,
+        images=images,
+        on=on,
+        file=str(out or "advice.json"),
+    )
     if out:
         write_json(out, document)
     click.echo(render_advice(document, style))
     sys.exit(document["exit_code"])
-
-
-def _bench(path: Path) -> MeasurementFile:
-    found = read_measurements([path])
-    if len(found) != 1:
-        raise BadInput(f"{path}: holds {len(found)} files; give the one bench of the other machine")
-    return found[0]

@@ -62,7 +62,10 @@ def sweep(
     settings = config.load_preset(preset) if preset else {}
     settings |= config.load_toml(file) if file else {}
     settings |= advised_settings(read_json(advice, "advice"), advice) if advice else {}
-    experiment = config.sweep_config(data, settings | given(options), str(advice or file or preset or "options"))
+    settings |= given(options)
+    if advice and "lrs" in settings:  # of more sizes than are to be verified
+        settings["lrs"] = [pair for pair in settings["lrs"] if pair[0] in settings["batch_sizes"]]
+    experiment = config.sweep_config(data, settings, str(advice or file or preset or "options"))
     folder = out or Path("runs") / (advice.stem if advice else preset or Path(data).resolve().name)
     if dry_run:
         from fastbs.sweeps.estimate import estimate
@@ -75,11 +78,10 @@ def sweep(
 
 
 def advised_settings(document: dict[str, Any], source: Path) -> dict[str, Any]:
-    """The settings that an advice was made with; its range is what would be swept. BadInput where it gives none."""
-    if not isinstance(document.get("config"), dict) or not document.get("range"):
+    """The settings that an advice was made with, its sizes among them. BadInput where it recommends nothing."""
+    if not isinstance(document.get("config"), dict) or not isinstance(document["config"].get("run"), dict):
         raise BadInput(f"{source}: recommends nothing that could be verified")
-    settings = config.flat_settings(config.SweepConfig.from_json(document["config"], str(source)))
-    return settings | {"batch_sizes": sorted({*document["range"], document["recommended"]})}
+    return config.flat_settings(config.SweepConfig.from_json(document["config"], str(source)))
 
 
 def failed(summary: dict[str, Any]) -> int:

@@ -147,7 +147,7 @@ def _cuts(summary: dict[str, Any], bullet: str) -> list[str]:
         lines += within_width(f"top1 at the same {' · '.join(said)}", bullet)
     if len({grid["fastest"] for grid in summary["targets"]}) > 1:
         fastest = [f"{grid['target']:g} batch {grid['fastest']:,}" for grid in summary["targets"]]
-        lines += within_width(f"fastest to {' · '.join(fastest)}", bullet)
+        lines += within_width(f"least median time to {' · '.join(fastest)}", bullet)
     return lines
 
 

@@ -27,14 +27,14 @@ def summarize_folder(folder: SweepFolder) -> dict[str, Any]:
         )
         config = SweepConfig.from_json(plan["resolved"])
         cards = [make_card(config, size, plan["norm"]).to_json() for size in config.batch_sizes]
-        for card, search in zip(cards, plan["tuning"], strict=False):
+        for card, search in zip(cards, plan.get("tuning", []), strict=False):
             if not search["interior"]:
                 card["warnings"].append("under-tuned: the best of its rates lies at the end of the grid")
         return summary | {
             "norm": plan["norm"],
             "parameters": plan["parameters"],
             "cards": cards,
-            "tuning": plan["tuning"],
+            "tuning": plan.get("tuning", []),
         }
     except KeyError as error:
         raise BadInput(f"{folder.document}: damaged, {error} is missing; start anew with another --out") from error

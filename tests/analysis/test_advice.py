@@ -581,6 +581,13 @@ def test_whatever_the_noise_scale_is_there_is_advice_from_it_or_none(low, high, 
         assert document["optimum"]["closed_form"] == pytest.approx(math.sqrt(believed * 100), rel=0.01)
 
 
+def test_the_noise_scale_is_that_of_the_later_half_of_training():
+    early = [draw for draw in draws(10.0) if draw.images < 30_000]
+    late = [draw for draw in draws(300.0) if draw.images > 40_000]
+    found = advise(gather([pilot(noise=[*early, *late]), bench()]))
+    assert found["b_crit"]["value"] == pytest.approx(300, rel=0.25)
+
+
 def test_noise_that_says_nothing_asks_for_a_sweep():
     found = advise(gather([pilot(noise=draws(300.0, n=1)), bench()]))
     assert found["exit_code"] == 4 and len(pasted_sweep(found["refused"]["next"]).batch_sizes) >= 3

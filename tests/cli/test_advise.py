@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -130,3 +131,12 @@ def test_a_run_that_is_damaged_is_named(swept):
     with open(path, "w") as file:
         file.write('{"images": NaN}\n')
     assert path in str(advise(folder).exception)
+
+
+def test_the_verb_of_the_package_gives_the_document_that_the_command_prints(swept):
+    import fastbs as package
+
+    folder = swept()
+    document = package.advise([Path(folder)], deadline=600)
+    assert document == json.loads(advise(folder, "--deadline", "10m", "--format", "json").stdout)
+    assert document["recommended"] and document["limits"]["deadline"]["holds"]

@@ -49,7 +49,7 @@ def test_the_rule_is_the_usual_one_of_the_optimizer_unless_it_is_given(photos, p
         (("PHOTOS",), "holds no sweep of fastbs; for a folder of images give --budget"),
         (("PHOTOS", "PHOTOS", "--budget", "2h"), "give records, or one folder of images"),
         (("PHOTOS", "--budget", "soon"), "'soon' is no duration above 0"),
-        (("PHOTOS", "--budget", "2h", "--target", "80"), "target: 80 is not a top1 fraction"),
+        (("PHOTOS", "--budget", "2h", "--target", "80"), "target: 80.0 is not a top1 fraction"),
         (("nowhere",), "nowhere"),
         (("BENCH", "--budget", "2h"), "budget: is for a folder of images; these records have been made"),
         (("BENCH", "--model", "resnet18"), "model: is for a folder of images"),
