@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
-from fastbs.cli.options import output_format
+from fastbs.cli.options import BatchSizes, output_format
 from fastbs.cli.pilot import is_images, make_records, pilot_options
 from fastbs.cli.quantities import Duration, Energy, MemorySize
+from fastbs.errors import BadInput
 from fastbs.rendering.advice import render_advice
+from fastbs.rendering.scale import render_scale
 from fastbs.results.files import require_writable, write_json
 
 
@@ -22,6 +24,8 @@ from fastbs.results.files import require_writable, write_json
 @click.option("--max-energy", type=Energy(), help="Energy to the target at most: 5kJ, 2Wh.")
 @click.option("--images", type=click.IntRange(1), help="Advise for so many training images, at as many epochs.")
 @click.option("--on", type=click.Path(path_type=Path), help="Throughput bench of another machine: advise for that one.")
+@click.option("--gpus", type=BatchSizes(), help="Instead: time to the target on so many GPUs, on paper: 1..4096x2.")
+@click.option("--link", type=MemorySize(), help="With --gpus: bytes/s between each of them and the others: 50GB.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the advice here, as JSON.")
 @pilot_options
 @output_format
@@ -33,6 +37,8 @@ def advise(
     max_energy: float | None,
     images: int | None,
     on: Path | None,
+    gpus: tuple[int, ...] | None,
+    link: float | None,
     out: Path | None,
     style: str,
     **options: Any,
@@ -51,6 +57,9 @@ def advise(
     records = make_records(records, options)
     if out:
         require_writable(out)
+    if gpus:
+        click.echo(_on_many(records, gpus, link, target, out, style))
+        return
     document = make_advice(
         records,
         target=target,
@@ -65,3 +74,24 @@ def advise(
         write_json(out, document)
     click.echo(render_advice(document, style))
     sys.exit(document["exit_code"])
+
+
+def _on_many(
+    records: tuple[Path, ...],
+    gpus: tuple[int, ...],
+    link: float | None,
+    target: float | None,
+    out: Path | None,
+    style: str,
+) -> str:
+    """The table of time to the target against GPUs."""
+    from fastbs.sweeps.scale import scale
+
+    if link is None:
+        raise BadInput("link: --gpus needs the bytes/s between the GPUs, as in --link 50GB")
+    if style == "csv":
+        raise BadInput("format: a table of GPUs is printed as table, markdown or json")
+    document = scale(records, gpus, link, target=target)
+    if out:
+        write_json(out, document)
+    return render_scale(document, style)

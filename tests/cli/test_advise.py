@@ -140,3 +140,29 @@ def test_the_verb_of_the_package_gives_the_document_that_the_command_prints(swep
     document = package.advise([Path(folder)], deadline=600)
     assert document == json.loads(advise(folder, "--deadline", "10m", "--format", "json").stdout)
     assert document["recommended"] and document["limits"]["deadline"]["holds"]
+
+
+def test_many_gpus_on_paper_are_the_law_of_the_runs_and_an_assumed_network(swept):
+    folder = swept()
+    document = json.loads(advise(folder, "--gpus", "1..8x2", "--link", "50GB", "--format", "json").stdout)
+    assert [row["gpus"] for row in document["rows"]] == [1, 2, 4, 8] and document["kind"] == "scale"
+    times = [row["seconds"] for row in document["rows"]]
+    assert times == sorted(times, reverse=True)
+    alone = json.loads(advise(folder, "--format", "json").stdout)
+    assert times[0] == pytest.approx(alone["seconds"], rel=0.1)
+    assert advise(folder, "--gpus", "1..8x2", "--link", "50GB").stdout.startswith("  GPUs    batch")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--gpus", "1,2"), "link: --gpus needs the bytes/s"),
+        (("--gpus", "1,2", "--link", "50GB", "--format", "csv"), "printed as table, markdown or json"),
+    ],
+)
+def test_what_gpus_need_is_said(swept, options, said):
+    assert said in str(advise(swept(), *options).exception)
+
+
+def test_gpus_at_one_constant_rate_are_refused(swept):
+    assert "one constant rate" in str(advise(swept("constant"), "--gpus", "1,2", "--link", "50GB").exception)
