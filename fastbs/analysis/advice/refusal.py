@@ -27,8 +27,8 @@ def refusal(material: Material, limits: Limits) -> Refusal | None:
     run, goal = material.config.run, top1(material.target)
     if material.confounded:
         return Refusal(
-            "at one constant rate, batch size and rate are confounded: larger batches learn more slowly only because "
-            "their rate was not raised, so no critical batch size and no best one follow from these runs",
+            "at one constant rate, batch size and rate are confounded: what larger batches lose may be the fault of a "
+            "rate that was not raised, so no critical batch size and no best one follow from these runs",
             _again(material, lr_rule=usual_rule(material)),
         )
     if run.until_target and run.target is not None and material.target > run.target:
