@@ -31,6 +31,30 @@ def test_a_run_on_the_card_learns_and_measures(photos, tmp_path, loader):
     assert 0 < record.result.peak_memory_bytes < 2 << 30
 
 
+@pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])
+def test_a_run_on_the_card_accumulates_draws_its_noise_and_ends_at_its_target(photos, tmp_path, name):
+    from fastbs.config import RunConfig
+    from fastbs.data.check import verified_dataset
+    from fastbs.measurement.machine import machine
+    from fastbs.results.files import write_json
+    from fastbs.results.run_folder import RunFolder
+    from fastbs.training.resolve import resolve
+    from fastbs.training.run import train
+
+    dataset = verified_dataset(photos)
+    write_json(tmp_path / "dataset.json", dataset.to_json())
+    settings = {"target": 0.8, "until_target": True, "eval_images": 24, "noise_scale": True, "noise_share": 0.9}
+    run = RunConfig(
+        data=str(photos), batch_size=8, micro_batch=4, epochs=40, loader="torch", precision=name, **settings
+    )
+    config = resolve(run.to_json(), dataset.to_json())["run"]
+    assert train(config, str(tmp_path / "dataset.json"), str(tmp_path / "run"), "main", machine()) == "ok"
+    record = RunFolder(tmp_path / "run").record()
+    assert [evaluation.top1 >= 0.8 for evaluation in record.evaluations[-2:]] == [True, True]
+    assert record.noise and record.noise[0].micro_batch == 4 and len(record.noise[0].squared_norms) == 32
+    assert all(draw.squared_norm_of_mean <= max(draw.squared_norms) for draw in record.noise)
+
+
 @pytest.mark.parametrize("name", ["fp32", "tf32", "bf16", "fp16"])
 @pytest.mark.parametrize("mode", ["eager", "compile"])
 def test_every_step_mode_and_precision_follows_fp32_eager(name, mode):
