@@ -52,7 +52,7 @@ def cut_off_while_tuning(out):
     shutil.rmtree(out / "runs")
 
 
-SECONDS = {2: 7.0, 4: 12.0, 8: 5.0, 48: 30.0}  # to the target, of runs that are not really made
+SECONDS = {2: 5.5, 4: 12.0, 8: 5.0, 48: 30.0}  # to the target, of runs that are not really made
 
 
 def pretend(folder, run, dataset, machine, *, stop_after=None, show=False):

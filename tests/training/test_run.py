@@ -20,6 +20,7 @@ from fastbs.training.step import Step
 from fastbs.worker import Unsupported
 
 CPU = torch.device("cpu")
+WATCHED = {"micro_batch": 4, "noise_scale": True, "noise_share": 0.5, "precision": "fp32"}
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_a_run_leaves_a_whole_record(make_run):
     assert logged.batch_size == 8 and logged.status == "success"
 
 
-@pytest.mark.parametrize("settings", [{"loader": "dali"}, {"loader": "resident"}, {"precision": "fp16"}])
+@pytest.mark.parametrize("settings", [{"loader": "dali"}, {"loader": "resident"}, {"precision": "fp16"}, WATCHED])
 def test_a_run_that_was_cut_off_ends_with_the_weights_of_an_undisturbed_one(make_run, monkeypatch, settings):
     settings = {"augment": "crop-flip", "optimizer": "adamw", "warmup_images": 40, "schedule": "cosine"} | settings
     whole, _ = make_run("whole", **settings)
