@@ -82,7 +82,7 @@ def _coarse(evidence: Evidence) -> str:
     (first, soonest), (second, next_soonest) = times
     hits = [hit for s in (first, second) for hit in evidence.hits(s, evidence.target).values() if hit]
     half = statistics.median(hit.half_train_seconds for hit in hits)
-    if half <= next_soonest - soonest or len(hits) == 0:
+    if half <= next_soonest - soonest:
         return ""
     sizes = f"{first.batch_size} and {second.batch_size}"
     return (
@@ -92,17 +92,16 @@ def _coarse(evidence: Evidence) -> str:
 
 
 def _undecided(evidence: Evidence) -> str:
-    """How many more seeds would tell the two fastest sizes apart."""
+    """How many more seeds would tell the two fastest sizes apart; nothing where one of them misses the target."""
     times = _fastest_two(evidence)
     if times is None or evidence.target is None:
         return ""
     settings = [setting for setting, _ in times]
-    logs = [
-        [math.log(time) for time in evidence.times_to_target(s, evidence.target).values() if time] for s in settings
-    ]
-    n = min(map(len, logs))
-    if n < 2:
+    both = [list(evidence.times_to_target(s, evidence.target).values()) for s in settings]
+    n = min(map(len, both))
+    if n < 2 or any(None in times for times in both):
         return ""
+    logs = [[math.log(time) for time in times if time] for times in both]
     spread = math.sqrt(statistics.fmean(map(statistics.variance, logs)))
     difference = math.expm1(abs(statistics.fmean(logs[1]) - statistics.fmean(logs[0])))
     needed = runs_needed(spread, difference) if difference > 0 else MANY
@@ -111,7 +110,7 @@ def _undecided(evidence: Evidence) -> str:
     sizes = f"{settings[0].batch_size} or {settings[1].batch_size}"
     open_ = f"Which of batch {sizes} is first to {top1(evidence.target)} is open"
     return (
-        f"{open_}; {needed - n} more seeds would decide it."
+        f"{open_}; {needed - n} more seed{'s' if needed - n > 1 else ''} would decide it."
         if needed < MANY
         else f"{open_}; they are as good as equal."
     )

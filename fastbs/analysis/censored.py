@@ -22,16 +22,17 @@ class TimesToTarget:
     median: float | None  # None where half of the runs or more miss
     median_range: list[float | None] | None  # two of the times, None for a missed one; None without runs
     median_coverage: float | None  # how often such a range holds the median: 95 % or more takes six runs
-    expected: float | None  # with restarts until one reaches it; None where none did
+    expected: float | None  # with restarts until one reaches it; None where none did, or a miss took unknown time
 
 
 def describe_times(times: Sequence[float | None], spent: Sequence[float]) -> TimesToTarget:
     """Describe times to the target, None for a miss; `spent` are the seconds of each run up to its hit or its end.
 
     The range of the median is that of order statistics, free of any distribution. The expected time charges every miss
-    with all it spent: what restarting until one run reaches the target costs on average.
+    with all it spent: what restarting until one run reaches the target costs on average. A miss of which that is not
+    known spent infinity.
     """
-    n, reached = len(times), sum(time is not None for time in times)
+    n, reached, total = len(times), sum(time is not None for time in times), math.fsum(spent)
     low, high, coverage = _median_range(times) if times else (None, None, None)
     return TimesToTarget(
         n=n,
@@ -40,7 +41,7 @@ def describe_times(times: Sequence[float | None], spent: Sequence[float]) -> Tim
         median=median_with_misses(times),
         median_range=[low, high] if times else None,
         median_coverage=coverage,
-        expected=math.fsum(spent) / reached if reached else None,
+        expected=total / reached if reached and math.isfinite(total) else None,
     )
 
 

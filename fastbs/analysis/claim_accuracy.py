@@ -17,10 +17,10 @@ def accuracy_claim(evidence: Evidence) -> Finding:
 
     true: the whole interval of the slope is below 0, and no control explains the loss. true for another reason: it is,
     and a control does. not seen here: the interval reaches 0 and excludes a fall of a point per doubling. cannot tell:
-    it reaches 0 but is wider than that, or fewer than two seeds have every size.
+    it reaches 0 but is wider than that, fewer than two seeds have every size, or runs ended at unequal budgets.
     """
-    if evidence.until_target:
-        text = "every run ended where it held the target, so their accuracies are alike by design."
+    if evidence.unequal:
+        text = f"{evidence.unequal}."
         return Finding("accuracy falls with batch size", "cannot tell", text, _numbers(evidence, "", None))
     reasons = attribution(evidence)
     try:

@@ -16,16 +16,17 @@ from fastbs.analysis.phrases import duration, percent_interval, points_interval,
 def choice_claim(evidence: Evidence) -> Finding:
     """Whether one has to choose, at the end of the budget; with a target, first what reaches it soonest.
 
-    Where runs ended at their target only the time to it is compared: not seen here if another size is proven to need
-    less, else cannot tell. Otherwise:
+    Where runs ended at their target or at a limit of seconds only the time to the target is compared: not seen here if
+    another size is proven to need less, else cannot tell. Otherwise:
 
     true: every size that is proven faster than the smallest is proven less accurate. true for another reason: a control
     is faster and as good although its batch size without it is worse, so that the rate was at fault and not the size.
     not seen here: some other setting is faster and as good, or none is faster. cannot tell: anything else.
     """
-    if evidence.until_target:
+    if evidence.unequal:
         verdict: Verdict = "not seen here" if _sooner(evidence) else "cannot tell"
-        return Finding("accuracy or time?", verdict, _target(evidence), _numbers(evidence, None))
+        text = _target(evidence) or f"{_capital(evidence.unequal)}."
+        return Finding("accuracy or time?", verdict, text, _numbers(evidence, None))
     found = options(evidence)
     best = fastest_as_good(found)
     verdict = _verdict(found, best)

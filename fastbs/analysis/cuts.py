@@ -23,9 +23,10 @@ def accuracy_at_cuts(evidence: Evidence) -> list[dict[str, Any]]:
 
     Each cut is at the most that every run of every size has; between two evaluations top1 is read from a straight line,
     and it is null before the first one. Equal images (epochs) favour small batches, equal updates large ones; equal
-    seconds are what a user waits. Empty with fewer than two sizes that have ok runs.
+    seconds are what a user waits. Runs that missed a target count too: the others alone would be the lucky ones. Empty
+    with fewer than two sizes that have runs which trained to their end.
     """
-    runs = {s.batch_size: [run.evaluations for run in evidence.ok(s)] for s in evidence.sizes}
+    runs = {s.batch_size: [run.evaluations for run in evidence.trained(s)] for s in evidence.sizes}
     runs = {size: own for size, own in runs.items() if own}
     if len(runs) < 2:
         return []
@@ -40,11 +41,15 @@ def accuracy_at_cuts(evidence: Evidence) -> list[dict[str, Any]]:
 def times_over_targets(evidence: Evidence) -> list[dict[str, Any]]:
     """Median training seconds of each main size to a grid of targets, and which size is the fastest to each.
 
-    The grid goes in steps of five points up to the best mean final top1 of a size. Misses count as longer than any
-    time (null); a target that every size misses is left out.
+    The grid goes in steps of five points up to the best mean final top1 of a size, and no higher than a target that
+    runs ended at: beyond it they were given no time. Misses count as longer than any time (null); a target that every
+    size misses is left out.
     """
-    finals = [statistics.fmean(top1.values()) for s in evidence.sizes if (top1 := evidence.top1(s))]
-    last = math.floor(max(finals, default=0.0) / STEP + 1e-9)
+    finals = [statistics.fmean(run.last.top1 for run in runs) for s in evidence.sizes if (runs := evidence.trained(s))]
+    highest = max(finals, default=0.0)
+    if evidence.until_target and evidence.target is not None:
+        highest = min(highest, evidence.target)
+    last = math.floor(highest / STEP + 1e-9)
     grid = []
     for number in range(max(1, last - MOST + 1), last + 1):
         target = round(number * STEP, 2)

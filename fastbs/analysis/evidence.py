@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from fastbs.analysis.arms import MAIN, planned_lr
+from fastbs.analysis.arms import MAIN, planned_lr, planned_updates
 from fastbs.analysis.convergence import median_with_misses, still_falling
 from fastbs.analysis.hit import Hit, find_hit
 from fastbs.analysis.proportion import sampling_error
@@ -64,6 +64,23 @@ class Evidence:
         """Whether runs ended where they held the target: then their last accuracies say nothing about batch sizes."""
         return self.config.run.until_target
 
+    @cached_property
+    def unequal(self) -> str:
+        """Why the ends of these runs, and so their accuracies and times, do not compare; "" where they do.
+
+        Runs to a target and runs cut off by their limit of seconds trained on as many images as they happened to.
+        """
+        if self.until_target:
+            return "every run ended where it held the target, so their accuracies are alike by design"
+        if self.config.run.seconds is not None and any(map(self._cut_off, [*self.sizes, *self.controls])):
+            return "runs ended at their limit of seconds, so their accuracies and times are not those of equal epochs"
+        return ""
+
+    def _cut_off(self, setting: Setting) -> bool:
+        """Whether a run made fewer updates than its budget would have been without a limit of seconds."""
+        budget = planned_updates(self.config, *setting, self.dataset["train"])
+        return any(run.result.updates < budget for run in self.ok(setting) if run.result)
+
     @property
     def resolution(self) -> float:
         """The step in which top1 is read: one validation image, as a fraction."""
@@ -75,6 +92,10 @@ class Evidence:
 
     def ok(self, setting: Setting) -> list[RunRecord]:
         return [run for run in self.records(setting) if run.status == "ok"]
+
+    def trained(self, setting: Setting) -> list[RunRecord]:
+        """Runs that trained to their end, whether or not that was a target."""
+        return [run for run in self.records(setting) if run.status in ("ok", "missed")]
 
     def top1(self, setting: Setting) -> dict[int, float]:
         """Final top1 on the validation set (a fraction) of each ok run, by seed."""

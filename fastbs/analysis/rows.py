@@ -24,6 +24,7 @@ def make_row(evidence: Evidence, setting: Setting) -> dict[str, Any]:
 
     Units: seconds, `_ms` milliseconds, bytes, joules, fractions. Intervals are [low, high], 95 %, over runs (each a
     process of its own), null with fewer than two. `status` is "ok" when every planned run is, else the worst there is.
+    "time_ratio" is null where runs ended at unequal budgets.
     """
     runs = evidence.ok(setting)
     results = [run.result for run in runs if run.result]
@@ -35,7 +36,8 @@ def make_row(evidence: Evidence, setting: Setting) -> dict[str, Any]:
     times = describe_times(
         [hit.train_seconds if hit else None for hit in hits.values()], _spent(evidence, setting, hits)
     )
-    ratio = paired_ratio(evidence.train_seconds(setting), evidence.train_seconds(evidence.smallest))
+    seconds, base = evidence.train_seconds(setting), evidence.train_seconds(evidence.smallest)
+    ratio = None if evidence.unequal else paired_ratio(seconds, base)
     top1 = [run.last.top1 for run in runs]
     return {
         "batch_size": setting.batch_size,
@@ -86,9 +88,9 @@ def _updates(evidence: Evidence, setting: Setting) -> int:
 
 
 def _spent(evidence: Evidence, setting: Setting, hits: Mapping[int, Hit | None]) -> list[float]:
-    """Training seconds of each run up to its hit, or to its end."""
-    last = {run.seed: run.evaluations[-1].train_seconds for run in evidence.records(setting) if run.evaluations}
-    return [hit.train_seconds if hit else last.get(seed, 0.0) for seed, hit in hits.items()]
+    """Training seconds of each run up to its hit, or to its end; infinite where a record does not say."""
+    whole = {run.seed: run.result.train_seconds for run in evidence.records(setting) if run.result}
+    return [hit.train_seconds if hit else whole.get(seed, math.inf) for seed, hit in hits.items()]
 
 
 def update_share(evidence: Evidence, setting: Setting) -> float | None:

@@ -73,6 +73,7 @@ def _table(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     smallest = rows[0]["batch_size"]
     target = summary["config"]["run"]["target"]
     uneven = summary["dataset"]["imbalance"] > 1.1
+    compared = any(row["time_ratio"] is not None for row in rows)
     columns: list[tuple[str, Any]] = [
         ("batch", lambda row: count(row["batch_size"])),
         ("updates", lambda row: count(row["updates"])),
@@ -82,7 +83,7 @@ def _table(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         ("update", lambda row: percent(row["update_share"])),
         ("input", lambda row: percent(row["input_wait_share"])),
         ("train s", lambda row: significant(row["train_seconds"])),
-        (f"vs {smallest}", lambda row: percent(row["time_ratio"])),
+        *([(f"vs {smallest}", lambda row: percent(row["time_ratio"]))] if compared else []),
         ("train top1", lambda row: fraction(row["train_top1_mean"])),
         ("top1 val", lambda row: fraction(row["top1_mean"], row["top1_sd"])),
     ]
@@ -137,13 +138,15 @@ def _below(summary: dict[str, Any], bullet: str) -> list[str]:
 
 
 def _cuts(summary: dict[str, Any], bullet: str) -> list[str]:
-    """Accuracy at equal images, updates, seconds; and which size is the fastest to each of several targets."""
+    """Accuracy at equal images, updates, seconds, a number for each row; and the fastest to each of several targets."""
     units = {"images": "{:,.0f} images", "updates": "{:,.0f} updates", "train_seconds": "{:.3g} s"}
     lines = []
     if summary["cuts"] and not summary["config"]["run"]["until_target"]:
-        said = [
-            f"{units[cut['cut']].format(cut['at'])}: {' '.join(map(fraction, cut['top1']))}" for cut in summary["cuts"]
-        ]
+        said = []
+        for cut in summary["cuts"]:
+            top1 = dict(zip(cut["batch_sizes"], cut["top1"], strict=True))
+            tops = " ".join(fraction(top1.get(row["batch_size"])) for row in summary["rows"])
+            said.append(f"{units[cut['cut']].format(cut['at'])}: {tops}")
         lines += within_width(f"top1 at the same {' · '.join(said)}", bullet)
     if len({grid["fastest"] for grid in summary["targets"]}) > 1:
         fastest = [f"{grid['target']:g} batch {grid['fastest']:,}" for grid in summary["targets"]]

@@ -75,3 +75,8 @@ def test_as_many_runs_as_it_says_find_the_difference_in_80_percent(spread, diffe
     assert runs_needed(0.02, 0.1) == 3
     with pytest.raises(ValueError, match="no difference"):
         runs_needed(0.1, 0.0)
+
+
+def test_where_it_is_not_known_what_a_miss_spent_the_expected_time_is_not_either():
+    found = describe_times([3.0, None], [3.0, math.inf])
+    assert found.expected is None and found.median is None and found.reached == 1

@@ -69,3 +69,25 @@ def test_the_fastest_size_may_differ_from_target_to_target():
 def test_a_target_that_most_runs_miss_has_no_time():
     runs = [run(1, 0, (0.2, 0.9)), run(1, 1, (0.2, 0.5)), run(1, 2, (0.2, 0.5))]
     assert max(one["target"] for one in times_over_targets(evidence(*runs))) == 0.5
+
+
+def test_the_grid_goes_no_higher_than_a_target_that_runs_ended_at():
+    """Batch 8 is looked at less often and overshoots; that is no reason to call it the fastest to .85."""
+    runs = [run(1, s, (0.5, 0.81)) for s in (0, 1)] + [run(8, s, (0.5, 0.87), 0.02) for s in (0, 1)]
+    assert max(one["target"] for one in times_over_targets(evidence(*runs, target=0.8))) == 0.85
+    ended = times_over_targets(evidence(*runs, target=0.8, until_target=True))
+    assert max(one["target"] for one in ended) == 0.8 and {one["fastest"] for one in ended} == {1}
+
+
+def test_runs_that_missed_their_target_count_in_cuts_and_grid():
+    runs = [run(1, 0, (0.5, 0.9)), run(1, 1, (0.5, 0.5, 0.5), status="missed")]
+    runs += [run(8, s, (0.3, 0.6, 0.6), status="missed") for s in (0, 1)]
+    found = evidence(*runs, target=0.8, until_target=True)
+    updates = accuracy_at_cuts(found)[1]
+    assert (updates["batch_sizes"], updates["at"], updates["top1"]) == ([1, 8], 200, pytest.approx([0.7, 0.6]))
+
+
+def test_runs_that_all_missed_their_target_may_have_reached_lower_ones():
+    runs = [run(size, s, (0.3, 0.6, 0.6), status="missed") for size in (1, 8) for s in (0, 1)]
+    grid = times_over_targets(evidence(*runs, target=0.8, until_target=True))
+    assert grid[-1] == {"target": 0.6, "seconds": pytest.approx([2.0, 2.0]), "fastest": 1}

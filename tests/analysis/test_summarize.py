@@ -397,3 +397,34 @@ def test_runs_that_end_at_their_target_are_compared_by_the_time_to_it_and_not_by
     verdict, text, numbers = claim(document, CLAIM_CHOICE)
     assert verdict == "not seen here" and text.startswith("Batch 32 gives .75 in ")
     assert numbers["fastest_as_good"] is None and numbers["first_to_target"]["batch_size"] == 32
+    assert [row["time_ratio"] for row in document["rows"]] == [None] * 3
+
+
+@pytest.mark.parametrize(("left_out", "compared"), [(0, True), (1, False)])
+def test_runs_cut_off_by_a_limit_of_seconds_are_not_said_to_compare_at_equal_epochs(left_out, compared):
+    """Of batch 1 some updates are missing; a limit that no run comes to changes nothing."""
+    config, _ = sweep_of(sizes=(1, 8), target=None)
+    config = dataclasses.replace(config, run=config.run.replace(seconds=10.0))
+    plan = planned(config, controls=False)
+    runs = [record(config, *which) for which in plan]
+    runs[0] = dataclasses.replace(
+        runs[0], result=dataclasses.replace(runs[0].result, updates=runs[0].result.updates - left_out)
+    )
+    document = summary_of(config, runs, plan)
+    for number in (CLAIM_ACCURACY, CLAIM_CHOICE):
+        verdict, text, _ = claim(document, number)
+        assert ("limit of seconds" in text) == (not compared) and (compared or verdict == "cannot tell")
+    assert (document["rows"][1]["time_ratio"] is not None) == compared
+
+
+def test_a_miss_is_charged_with_all_it_trained_also_when_it_diverged_before_it_was_looked_at():
+    config, _ = sweep_of(sizes=(8,), seeds=2)
+    runs = [record(config, "main", 8, 0), record(config, "main", 8, 1, status="diverged")]
+    lost = dataclasses.replace(runs[1], evaluations=(), result=dataclasses.replace(runs[1].result, train_seconds=40.0))
+    row, unknown = (
+        summary_of(config, [runs[0], run], planned(config))["rows"][0]
+        for run in (lost, dataclasses.replace(lost, result=None))
+    )
+    hit = find_hit(runs[0].evaluations, 0.75, 1)
+    assert row["expected_time_to_target_s"] == pytest.approx(hit.train_seconds + 40.0)
+    assert unknown["expected_time_to_target_s"] is None and unknown["runs_to_target"] == 2

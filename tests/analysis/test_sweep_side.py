@@ -76,6 +76,16 @@ def test_a_stopped_run_says_nothing_and_a_diverged_one_missed():
     assert [row.status for row in rows] == ["ok", "stopped"]
 
 
+def test_a_run_that_diverged_before_it_was_looked_at_missed_the_target():
+    rows = make_side([sweep("s", run(8, 0), run(8, 1, (), "diverged"))]).records
+    assert rows[0].samples["time_to_target_s"].values == (pytest.approx(1 + 5 / 6), math.inf)
+
+
+def test_runs_that_end_at_their_target_are_not_compared_by_accuracy():
+    side = make_side([sweep("s", run(8, 0), config=CONFIG | {"until_target": True})])
+    assert set(side.records[0].samples) == {"images_per_second", "time_to_target_s"}
+
+
 def test_a_sweep_without_target_times_none():
     side = make_side([sweep("s", run(8, 0), config=CONFIG | {"target": None})])
     assert set(side.records[0].samples) == {"images_per_second", "top1"}

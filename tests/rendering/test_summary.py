@@ -207,6 +207,29 @@ def test_runs_that_are_pending_or_failed_are_shown_with_their_reasons(style):
     assert any("same updates (lr" in line and "1 ok" in line and "1 diverged" in line for line in lines)
 
 
+def test_cuts_have_a_number_for_each_row_also_for_those_without_a_run():
+    runs = [record("main", size, seed) for size in (1, 4) for seed in range(2)]
+    lines = render_summary(summary(runs=runs), "table").splitlines()
+    [line] = [line for line in lines if line.startswith(" top1 at the same ")]
+    assert line == (" top1 at the same 5,000 images: .805 - .805 · 1,250 updates: - - .805 · 1.25 s: - - .805")
+
+
+def test_runs_to_a_target_show_neither_cuts_nor_a_ratio_of_unequal_times():
+    fixed, ended = (
+        render_summary(summary(run={"target": 0.8, "until_target": until}), "table") for until in (False, True)
+    )
+    assert "top1 at the same" in fixed and " vs 1 " in fixed
+    assert "top1 at the same" not in ended and " vs 1 " not in ended
+
+
+def test_the_fastest_size_is_named_for_each_target_where_it_changes():
+    document = summary()
+    grid = [{"target": 0.6, "seconds": [3, 2, 1], "fastest": 4}, {"target": 0.65, "seconds": [4, 5, 6], "fastest": 1}]
+    text = render_summary(document | {"targets": grid}, "table")
+    assert " least median time to 0.6 batch 4 · 0.65 batch 1" in text.splitlines()
+    assert "least median time" not in render_summary(document | {"targets": grid[:1]}, "table")
+
+
 def test_nothing_in_a_name_breaks_the_markdown_table_or_the_head():
     name = "a|b\n|---|\x1b[31m\r\n# c"
     lines = render_summary(summary(name=name), "markdown").splitlines()

@@ -18,7 +18,6 @@ from fastbs.results.record import RunRecord
 
 NAMED = ("model", "precision", "loader", "step")  # settings that name a row, after its arm
 ELSEWHERE = ("batch_size", "seed", "data", "norm", "target")  # in the key, counted, the dataset's, resolved, below
-TRAINED = (*ENDED_WELL, "diverged")  # to an end that says whether the target was reached
 
 
 def sweep_side(file: MeasurementFile) -> Side:
@@ -31,10 +30,14 @@ def sweep_side(file: MeasurementFile) -> Side:
     config, resolved = plan["resolved"]["run"], plan["resolved"]
     target = config.get("target").known(Checked.fraction)
     hold = config.get("hold").known(Checked.count) or RunConfig.hold
+    until_target = config.get("until_target").known(Checked.flag) or False
     source = plan.get("machine").get("software").get("source")
     return Side(
         files=(file.name,),
-        records=tuple(_record(key, runs, target, hold) for key, runs in _rows(file, config).items()),
+        records=tuple(
+            _record(key, runs, dict(_samples(runs, target, hold, until_target)))
+            for key, runs in _rows(file, config).items()
+        ),
         workload={
             **{name: _setting(value) for name, value in config.items() if name not in (*NAMED, *ELSEWHERE)},
             **{name: _setting(resolved.get(name)) for name in ("lr_rule", "lr_at", "control_at")},
@@ -64,7 +67,7 @@ def _rows(file: MeasurementFile, config: Checked) -> dict[Key, list[Run]]:
     return rows
 
 
-def _record(key: Key, runs: Sequence[Run], target: float | None, hold: int) -> Record:
+def _record(key: Key, runs: Sequence[Run], samples: dict[str, Sample]) -> Record:
     """Its status is "ok", or that of the first run that did not end well."""
     heard = [run for run in runs if run.record.status != "stopped"] or runs
     bad = next((run for run in heard if run.record.status not in ENDED_WELL), None)
@@ -72,16 +75,20 @@ def _record(key: Key, runs: Sequence[Run], target: float | None, hold: int) -> R
         key=key,
         status=bad.record.status if bad else "ok",
         reason=bad.checked("reason", bad.record.reason).known(Checked.text) if bad else None,
-        samples=dict(_samples(runs, target, hold)),
+        samples=samples,
     )
 
 
-def _samples(runs: Sequence[Run], target: float | None, hold: int) -> Iterator[tuple[str, Sample]]:
-    """Speed and accuracy of the runs that ended well; times also of those that diverged, which is a miss."""
-    trained = [run for run in runs if run.record.status in TRAINED and run.record.result and run.record.evaluations]
-    well = [run for run in trained if run.record.status in ENDED_WELL]
+def _samples(runs: Sequence[Run], target: float | None, hold: int, until_target: bool) -> Iterator[tuple[str, Sample]]:
+    """Speed and accuracy of the runs that ended well; times also of those that diverged, which is a miss.
+
+    Runs that ended where they held the target have no accuracy to compare: theirs are alike by design.
+    """
+    well = [run for run in runs if run.ended_well]
+    trained = [run for run in runs if run.ended_well or run.record.status == "diverged"]
     if well:
         yield "images_per_second", _sample(well, lambda run: run.images_per_second)
+    if well and not until_target:
         yield "top1", _sample(well, lambda run: run.top1)
     if trained and target is not None:
         yield "time_to_target_s", _sample(trained, lambda run: run.seconds_to(target, hold))
@@ -100,6 +107,11 @@ class Run:
 
     def checked(self, key: str, value: Any) -> Checked:
         return Checked(value, self.source, key)
+
+    @property
+    def ended_well(self) -> bool:
+        """It trained to its end, and says how."""
+        return self.record.status in ENDED_WELL and self.record.result is not None and bool(self.record.evaluations)
 
     @property
     def images_per_second(self) -> float:
