@@ -21,6 +21,8 @@ VERBS = {
     "ab": "two commits or settings, measured in turns and compared in pairs",
     "calibrate": "how much this machine varies by itself, for compare",
     "advise": "which batch size, why, and what it costs: from a sweep, or a pilot with a throughput bench",
+    "export": "trained runs as ONNX files and TensorRT engines",
+    "check": "is what was exported still the net that was trained?",
     "show": "the table of finished or running records again",
 }
 BUG = 70

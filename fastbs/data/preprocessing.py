@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
-
-from fastbs.data.dataset import Dataset
 
 # ImageNet's mean and standard deviation for red, green, blue, in pixel values 0..255.
 MEAN = (255 * 0.485, 255 * 0.456, 255 * 0.406)
@@ -21,7 +20,7 @@ def shorter_side(image_size: int) -> int:
     return image_size * 8 // 7 if image_size >= LARGE else image_size
 
 
-def preprocessing(dataset: Dataset, image_size: int) -> dict[str, Any]:
+def preprocessing(classes: Sequence[str], image_size: int) -> dict[str, Any]:
     """The whole way from a decoded image to the net's input and back to a class name, to be stored with a model.
 
     Resize so that the shorter side has `resize_shorter` pixels (nothing if it has), cut out the central square,
@@ -34,5 +33,5 @@ def preprocessing(dataset: Dataset, image_size: int) -> dict[str, Any]:
         "crop": image_size,
         "mean": list(MEAN),
         "std": list(STD),
-        "classes": list(dataset.classes),
+        "classes": list(classes),
     }

@@ -17,7 +17,7 @@ def levels(batches) -> torch.Tensor:
 
 def by_hand(dataset, names, size) -> torch.Tensor:
     """What the stored preprocessing says, followed with PIL; (N, H, W, 3) in 0..255."""
-    rule, images = preprocessing(dataset, size), []
+    rule, images = preprocessing(dataset.classes, size), []
     for name in names:
         image = Image.open(f"{dataset.root}/{name}").convert(rule["color"])
         scale = rule["resize_shorter"] / min(image.size)
@@ -52,7 +52,7 @@ def test_jpegs_are_decoded_turned_and_coloured_as_pil_does(loader, rotated_jpegs
 
 
 def test_large_images_lose_their_border_and_small_ones_do_not(small):
-    assert [preprocessing(small, size)["resize_shorter"] for size in (32, 127, 128, 224)] == [32, 127, 146, 256]
+    assert [preprocessing(small.classes, size)["resize_shorter"] for size in (32, 127, 128, 224)] == [32, 127, 146, 256]
 
 
 @pytest.mark.parametrize("name", ["dali", "resident", "torch"])

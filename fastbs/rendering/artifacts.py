@@ -1,0 +1,74 @@
+"""Exported nets, and what their checks found, as tables or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tabulate import tabulate
+
+from fastbs.rendering.lines import within_width
+from fastbs.rendering.numbers import NOTHING, count, significant, size
+from fastbs.results.files import dump_json
+
+Row = Mapping[str, Any]
+EXPORTED = {
+    "artefact": lambda row: row["folder"],
+    "to": lambda row: row["to"],
+    "precision": lambda row: row["precision"],
+    "batch": lambda row: row["artifact"]["profiles"] if row["artifact"] else NOTHING,
+    "size": lambda row: (
+        size(sum(f["bytes"] for f in row["artifact"]["files"].values())) if row["artifact"] else NOTHING
+    ),
+    "status": lambda row: row["status"],
+}
+CHECKED = {
+    "artefact": lambda row: row["folder"],
+    "images": lambda row: count(row.get("images")),
+    "top1 trained": lambda row: _top1(row.get("top1_reference")),
+    "exported": lambda row: _top1(row.get("top1")),
+    "flips": lambda row: count(row.get("flips")),
+    "error": lambda row: significant(row["error"]["max"], 2) if "error" in row else NOTHING,
+    "computed by": lambda row: row.get("evaluator", NOTHING),
+    "status": lambda row: row["status"],
+}
+ERROR = "error: the largest difference of a logit, over the standard deviation of the trained net's logits (fp32)"
+
+
+def render_exports(document: Mapping[str, Any], style: str) -> str:
+    """`document` is that of `deployment.jobs.export_all`; `style` is table, markdown, json or csv."""
+    rows = document["artifacts"]
+    return _render(
+        document, rows, EXPORTED, style, [f"{row['folder']}: {row['reason']}" for row in rows if row["reason"]]
+    )
+
+
+def render_checks(document: Mapping[str, Any], style: str) -> str:
+    """`document` is that of `deployment.jobs.check_all`; `style` is table, markdown, json or csv."""
+    notes = []
+    for row in document["checks"]:
+        notes += [f"{row['folder']}: {failure}" for failure in row.get("failures", [])]
+        notes += [f"{row['folder']}: not checked: {row['reason']}"] if row["reason"] else []
+        if row.get("engine") not in (None, "run"):
+            notes.append(f"{row['folder']}: engine {row['engine']}; what was computed is the graph it was built from")
+    return _render(document, document["checks"], CHECKED, style, [*notes, ERROR])
+
+
+def _render(
+    document: Mapping[str, Any], rows: list[Row], columns: Mapping[str, Any], style: str, notes: list[str]
+) -> str:
+    if style == "json":
+        return dump_json(document).removesuffix("\n")
+    cells = [[str(cell(row)) for cell in columns.values()] for row in rows]
+    if style == "csv":
+        return "\n".join(
+            ",".join(f'"{text}"' if "," in text else text for text in line) for line in [list(columns), *cells]
+        )
+    form = "pipe" if style == "markdown" else "plain"
+    table = tabulate(cells, list(columns), tablefmt=form, disable_numparse=True)
+    bullet = "- " if style == "markdown" else " "
+    return "\n".join([table, "", *(line for note in notes for line in within_width(note, bullet))]).rstrip()
+
+
+def _top1(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.4f}".removeprefix("0")
