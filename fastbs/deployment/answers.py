@@ -15,14 +15,24 @@ from fastbs.deployment.open_artifact import Deployed
 FEW = 8  # images at least that a batch size is tried with
 
 
+class Refused(Exception):
+    """A deployed net that does not take a batch which it is said to take."""
+
+
 def logits_of(deployed: Deployed, images: Tensor) -> NDArray[np.floating[Any]]:
     """(B, classes) for images (B, 3, side, side), B at most `deployed.batch.max`.
 
-    A batch too small for the artefact is filled up with copies of its last image, whose answers are dropped.
+    A batch too small for the artefact is filled up with copies of its last image, whose answers are dropped. Refused
+    when the artefact raises anything.
     """
     missing = deployed.batch.padded(len(images)) - len(images)
     batch = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images
-    return deployed.forward(batch.contiguous()).cpu().numpy()[: len(images)]
+    try:
+        return deployed.forward(batch.contiguous()).cpu().numpy()[: len(images)]
+    except Exception as error:  # each runtime has its own
+        said = " ".join(str(error).split())
+        takes = deployed.batch.describe()
+        raise Refused(f"batch {len(batch)}: refused, though it is said to take {takes} ({said})") from error
 
 
 def different_answers(
@@ -40,8 +50,8 @@ def different_answers(
         rows = [index % len(images) for index in range(count)]
         try:
             logits = np.concatenate([logits_of(deployed, images[rows[i : i + size]]) for i in range(0, count, size)])
-        except Exception as refusal:  # each runtime has its own
-            failures.append(f"batch {size}: refused, though it is said to take {deployed.batch.describe()} ({refusal})")
+        except Refused as refusal:
+            failures.append(str(refusal))
             continue
         error = float(np.abs(logits - expected[rows]).max()) / spread
         if not error <= gate.error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from fastbs.data.check import verified_dataset
 from fastbs.data.dataset import Dataset, Split
 from fastbs.data.loaders import make_loader
 from fastbs.data.preprocessing import preprocessing
-from fastbs.deployment.answers import different_answers, logits_of
+from fastbs.deployment.answers import Refused, different_answers, logits_of
 from fastbs.deployment.batch_range import BatchRange
 from fastbs.deployment.engine_build import rebuilt_differently
 from fastbs.deployment.open_artifact import Deployed, open_artifact, open_graph
@@ -50,7 +51,13 @@ def check_artifact(
     if failures := _foreign(document, trained):
         return _write(artifact, found | {"status": "failed", "failures": failures})
     torch.set_num_threads(threads)
-    deployed, engine, failures = _open(artifact, document, threads)
+    try:
+        deployed, engine, failures = _open(artifact, document, threads)
+    except (BadInput, Unsupported):
+        raise
+    except Exception as error:  # each runtime has its own
+        failures = [f"cannot be loaded: {' '.join(str(error).split())}"]
+        return _write(artifact, found | {"status": "failed", "failures": failures})
     if limit is None and engine != "run" and document["precision"] == "bf16":
         limit = SLOW_LIMIT
     images = _spread(_dataset(document, trained, data), limit)
@@ -151,25 +158,25 @@ def _compare(
         seed=0,
         threads=threads,
     )
-    expected, answered, labels = [], [], []
+    expected: list[Any] = []
+    answered: list[Any] = []
+    labels: list[Any] = []
     first: list[torch.Tensor] = []  # enough of the images to fill the largest batch
     with torch.inference_mode(), loader:
         for images, truth in loader:
             if len(expected) * deployed.batch.opt < deployed.batch.max:
                 first.append(images)
             expected.append(net(images).cpu().numpy())
-            answered.append(logits_of(deployed, images))
             labels.append(truth.cpu().numpy())
+            with suppress(Refused):  # said below, size by size
+                answered.append(logits_of(deployed, images))
         failures, tried = different_answers(deployed, torch.cat(first), np.concatenate(expected), gate)
+    found = {"evaluator": deployed.name, "dataset": dataset.name, "gates": asdict(gate), "batch_sizes": tried}
+    if len(answered) < len(expected):
+        return found, failures
     parity = compare_logits(np.concatenate(expected), np.concatenate(answered), np.concatenate(labels))
     broken = gate.broken_by(parity) + _other_images(trained, dataset, parity.top1_reference)
-    return {
-        "evaluator": deployed.name,
-        "dataset": dataset.name,
-        **parity.to_json(),
-        "gates": asdict(gate),
-        "batch_sizes": tried,
-    }, broken + failures
+    return found | parity.to_json(), broken + failures
 
 
 def _other_images(trained: TrainedNet, dataset: Dataset, top1: float) -> list[str]:

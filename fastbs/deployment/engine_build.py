@@ -44,8 +44,9 @@ def build_engine(
     network = builder.create_network(_strongly_typed(library))
     parser = library.OnnxParser(network, log)
     if not parser.parse_from_file(str(model)):
-        errors = [parser.get_error(index).desc() for index in range(parser.num_errors)]
-        raise Unsupported(f"{library.__name__} cannot parse the graph: {errors[0] if errors else log.last}")
+        errors = [parser.get_error(index) for index in range(parser.num_errors)]
+        said = [f"{error.node_operator()} {error.node_name()}: {error.desc()}" for error in errors] or [log.last]
+        raise Unsupported(f"{library.__name__} cannot parse the graph: {said[0]}")
     config = builder.create_builder_config()
     _, *image = network.get_input(0).shape
     for shapes in batch.shapes():

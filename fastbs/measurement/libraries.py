@@ -40,7 +40,6 @@ LIBRARIES = (
     Library("onnx", ("onnx",), "deploy", "export to ONNX"),
     Library("onnxscript", ("onnxscript",), "deploy", "export to ONNX"),
     Library("onnxruntime", ("onnxruntime", "onnxruntime-gpu"), "deploy", "parity and latency of ONNX files"),
-    Library("polygraphy", ("polygraphy",), "deploy", "comparison of engines layer by layer"),
     Library("submitit", ("submitit",), "slurm", "sweeps on Slurm"),
     Library("timm", ("timm",), "peers", "models as timm:NAME"),
     Library("lightning", ("lightning",), "peers", "a peer to measure against"),
