@@ -8,7 +8,7 @@ from typing import Any
 from tabulate import tabulate
 
 from fastbs.rendering.lines import within_width
-from fastbs.rendering.numbers import NOTHING, count, significant, size
+from fastbs.rendering.numbers import NOTHING, count, size
 from fastbs.results.files import dump_json
 
 Row = Mapping[str, Any]
@@ -28,7 +28,7 @@ CHECKED = {
     "top1 trained": lambda row: _top1(row.get("top1_reference")),
     "exported": lambda row: _top1(row.get("top1")),
     "flips": lambda row: count(row.get("flips")),
-    "error": lambda row: significant(row["error"]["max"], 2) if "error" in row else NOTHING,
+    "error": lambda row: _error(row.get("error")),
     "computed by": lambda row: row.get("evaluator", NOTHING),
     "status": lambda row: row["status"],
 }
@@ -68,6 +68,11 @@ def _render(
     table = tabulate(cells, list(columns), tablefmt=form, disable_numparse=True)
     bullet = "- " if style == "markdown" else " "
     return "\n".join([table, "", *(line for note in notes for line in within_width(note, bullet))]).rstrip()
+
+
+def _error(error: Mapping[str, float | None] | None) -> str:
+    """The largest; what is not finite has none."""
+    return NOTHING if error is None or error["max"] is None else f"{error['max']:.2g}"
 
 
 def _top1(value: float | None) -> str:
