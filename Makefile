@@ -10,8 +10,9 @@ demo: digits
 digits: | .venv/installed
 	.venv/bin/python -m fastbs data make digits digits
 
+# A file's tests stay together: they share what they train.
 test: .venv/installed
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/installed
 	.venv/bin/python -m ruff check .
