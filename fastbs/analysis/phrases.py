@@ -13,12 +13,19 @@ def percent(share: float) -> str:
 
 
 def percent_interval(share: Interval) -> str:
-    """Interval(0.37, 0.384, 0.391, 5) -> "38 % [37, 39]"; a narrow one gets a decimal; without bounds "38 %"."""
+    """Interval(0.37, 0.384, 0.391, 5) -> "38 % [37, 39]"; a narrow one gets a decimal; without bounds "38 %".
+
+    Two seeds can leave a saving open to -839,308 %: bounds beyond 999 are said to be that, "[< -999, 100]".
+    """
     if not share.bounded:
         return percent(share.estimate)
     decimals = 0 if share.high - share.low >= 0.01 else 1
-    estimate, low, high = (_signless_zero(100 * value, decimals) for value in (share.estimate, share.low, share.high))
-    return f"{estimate} % [{low}, {high}]"
+
+    def bound(value: float) -> str:
+        beyond = abs(value) >= 10
+        return ("> 999" if value > 0 else "< -999") if beyond else _signless_zero(100 * value, decimals)
+
+    return f"{_signless_zero(100 * share.estimate, decimals)} % [{bound(share.low)}, {bound(share.high)}]"
 
 
 def points(fraction: float) -> str:
@@ -51,9 +58,11 @@ def duration(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """26340 -> "7:19", hours and minutes."""
+    """26340 -> "7:19", hours and minutes; from 1,000 hours on "> 999 h"."""
     minutes = round(seconds / 60)
-    return f"{minutes // 60:,}:{minutes % 60:02d}"
+    if minutes >= 60_000:
+        return "> 999 h"
+    return f"{minutes // 60}:{minutes % 60:02d}"
 
 
 def duration_interval(seconds: Interval) -> str:
