@@ -154,8 +154,9 @@ def test_compiled_needs_a_compiler_on_a_cpu(monkeypatch, tmp_path):
     with pytest.raises(Unsupported, match="path with a space"):
         measure_update(**SETTINGS | {"implementation": "compiled"})
     monkeypatch.setattr(torch, "__file__", "/opt/torch/__init__.py")
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (str(tmp_path / "none"),))
-    with pytest.raises(Unsupported, match=r"C\+\+ compiler"):
+    from torch._inductor import config
+
+    with config.patch({"cpp.cxx": (str(tmp_path / "none"),)}), pytest.raises(Unsupported, match=r"C\+\+ compiler"):
         measure_update(**SETTINGS | {"implementation": "compiled"})
 
 
