@@ -32,9 +32,9 @@ class BatchRange:
         return [(size, size, size) for size in self.each] or [(self.min, self.opt, self.max)]
 
     def to_try(self) -> list[int]:
-        """Sizes at which an answer must be the same: the smallest, an odd one, the one tuned for, the largest."""
-        sizes = self.each or (self.min, min(max(3, self.min), self.max), self.opt, self.max)
-        return sorted(set(sizes))
+        """Sizes at which an answer must be the same: the smallest, an odd one above, the one tuned for, the largest."""
+        odd = self.min + 1 + self.min % 2
+        return sorted(set(self.each or (self.min, min(odd, self.max), self.opt, self.max)))
 
     def describe(self) -> str:
         if self.each:

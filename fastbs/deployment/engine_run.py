@@ -8,21 +8,20 @@ import torch
 from torch import Tensor
 
 from fastbs.deployment.batch_range import BatchRange
-from fastbs.deployment.engine_build import _make_log
+from fastbs.deployment.engine_build import make_log
 from fastbs.deployment.to_onnx import INPUT, OUTPUT
-from fastbs.worker import Unsupported
 
 
 class EngineCall:
     """images (B, 3, side, side) fp32 on the card -> logits (B, classes) fp32, queued on torch's current stream."""
 
     def __init__(self, library: ModuleType, engine: bytes, batch: BatchRange) -> None:
-        """Unsupported where the engine cannot be loaded: no card, one of another kind, another version."""
-        self._log = _make_log(library)  # the library holds no reference of its own
+        """RuntimeError, in the library's words, where it cannot load the engine: damaged, or of another version."""
+        self._log = make_log(library)  # the library holds no reference of its own
         self._runtime = library.Runtime(self._log)
         self._engine = self._runtime.deserialize_cuda_engine(engine)
         if self._engine is None:  # the only sign that it gives
-            raise Unsupported(f"the engine cannot be loaded here: {self._log.last or 'the library does not say why'}")
+            raise RuntimeError(f"the library cannot load the engine: {self._log.last or 'it does not say why'}")
         self._context = self._engine.create_execution_context()
         self._shapes = batch.shapes()
         self._profile: int | None = None

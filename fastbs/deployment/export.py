@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
-from fastbs.data.preprocessing import preprocessing
 from fastbs.deployment.batch_range import BatchRange
 from fastbs.deployment.engine_build import build_engine, engine_library
+from fastbs.deployment.facts import facts_of, versions
 from fastbs.deployment.numerics import ExportPrecision, InPrecision, in_precision
-from fastbs.deployment.to_onnx import INPUT, MODEL, OUTPUT, write_onnx
+from fastbs.deployment.to_onnx import MODEL, write_onnx
 from fastbs.deployment.trained_net import TrainedNet, load_trained
 from fastbs.deployment.with_torch_tensorrt import compile_and_save
 from fastbs.errors import BadInput
@@ -22,7 +21,7 @@ from fastbs.results.artifact_folder import ArtifactFolder, sha256
 from fastbs.results.files import SCHEMA, make_folder
 
 Kind = Literal["onnx", "torch-tensorrt", "tensorrt", "tensorrt-rtx"]
-LIBRARIES = ("torch", "onnx", "onnxscript", "torch-tensorrt", "tensorrt", "tensorrt-rtx")
+KINDS = get_args(Kind)
 
 
 def export_run(
@@ -41,10 +40,10 @@ def export_run(
     renaming: it never holds half an artefact. BadInput and Unsupported as their libraries give cause.
     """
     trained, sizes = load_trained(Path(run)), BatchRange.from_json(batch)
-    net = in_precision(trained.net, precision)
+    net = in_precision(trained.net, precision, trained.side, sizes)
     target = Path(folder)
-    if target.exists() and any(target.iterdir()) and not ArtifactFolder(target).document.exists():
-        raise BadInput(f"{folder}: holds something else than an artefact; choose another --out")
+    if target.exists() and (others := ArtifactFolder(target).others()):
+        raise BadInput(f"{folder}: holds something else than an artefact ({others[0]}); choose another --out")
     scratch = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     make_folder(scratch)
     try:
@@ -110,7 +109,7 @@ def _describe(
 ) -> dict[str, Any]:
     """artifact.json of the files in `folder`; `run` is where the run lies, seen from the artefact."""
     files = sorted(file for file in folder.iterdir() if file.is_file())
-    parameters = sum(weight.numel() for weight in trained.net.parameters())
+    facts = facts_of(trained)
     return {
         "schema": SCHEMA,
         "kind": "artifact",
@@ -118,36 +117,9 @@ def _describe(
         "precision": precision,
         "files": {file.name: {"sha256": sha256(file), "bytes": file.stat().st_size} for file in files},
         "engines": engines,
-        "run": {
-            "folder": run,
-            "id": trained.document["id"],
-            "arm": trained.document["arm"],
-            "batch_size": trained.run.batch_size,
-            "seed": trained.run.seed,
-            "model": trained.run.model,
-            "norm": trained.run.norm,
-            "classes": len(trained.classes),
-            "image_size": trained.side,
-            "parameters": parameters,
-            "precision": trained.run.precision,
-            "top1": trained.top1,
-            "checkpoint_sha256": trained.checkpoint_sha256,
-        },
-        "dataset": trained.document["dataset"],
-        "preprocessing": preprocessing(trained.classes, trained.side),
-        "input": {"name": INPUT, "dtype": "float32", "shape": ["batch", 3, trained.side, trained.side]},
-        "output": {"name": OUTPUT, "dtype": "float32", "shape": ["batch", len(trained.classes)]},
+        **facts,
+        "run": {"folder": run, **facts["run"]},
         "batch": batch.to_json(),
         "profiles": batch.describe(),
-        "versions": _versions(),
+        "versions": versions(),
     }
-
-
-def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found

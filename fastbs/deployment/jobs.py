@@ -36,11 +36,13 @@ def export_all(
     "artifact", or why there is none. An artefact lies in its run, or below `out`: in `out` itself for a single run.
     BadInput as soon as an export gives cause: it would be the same for the others.
     """
-    runs = [run for path in records for run in find_runs(path)]
+    runs = list({run.resolve(): run for path in records for run in find_runs(path)}.values())
+    folders = [_folder(run, to, precision, out, alone=len(runs) == 1) for run in runs]
+    for run, folder in zip(runs, folders, strict=True):
+        if folders.count(folder) > 1:
+            raise BadInput(f"out: several runs are called {run.name}; export them one by one, or leave --out away")
     rows = []
-    for run in runs:
-        default = run / DEPLOYED / f"{to}-{precision}"
-        folder = default if out is None else out if len(runs) == 1 else out / run.name
+    for run, folder in zip(runs, folders, strict=True):
         arguments = {
             "run": os.path.abspath(run),
             "to": to,
@@ -72,7 +74,7 @@ def check_all(
     A document says `folder`, `status` ("ok", "failed", or what kept it from being checked) and, when it could be
     computed, what check.json says. BadInput as soon as a check gives cause.
     """
-    folders = [artifact for path in records for artifact in find_artifacts(path)]
+    folders = {artifact.path.resolve(): artifact for path in records for artifact in find_artifacts(path)}.values()
     rows = []
     for artifact in folders:
         arguments = {
@@ -91,6 +93,12 @@ def check_all(
         rows.append(row | ended | found)
         say(f"{artifact.path}: {found.get('status') or _said(outcome)}")
     return {"schema": SCHEMA, "kind": "artifact-checks", "checks": rows}
+
+
+def _folder(run: Path, to: str, precision: str, out: Path | None, *, alone: bool) -> Path:
+    if out is None:
+        return run / DEPLOYED / f"{to}-{precision}"
+    return out if alone else out / run.name
 
 
 def find_runs(path: Path) -> list[Path]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import copy
-import logging
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from fastbs.deployment.batch_range import BatchRange
+from fastbs.deployment.folding import fold_batch_norms
 from fastbs.worker import Unsupported
 
-log = logging.getLogger(__name__)
 ExportPrecision = Literal["fp32", "fp16", "bf16"]
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -31,31 +29,21 @@ class InPrecision(nn.Module):
         return logits.float()
 
 
-def in_precision(net: nn.Module, precision: ExportPrecision) -> InPrecision:
-    """A copy of `net` (evaluation mode) whose weights and activations are of that format.
+def in_precision(net: nn.Module, precision: ExportPrecision, side: int, batch: BatchRange) -> InPrecision:
+    """A copy of `net` (evaluation mode) for images (batch, 3, side, side), with weights and activations of that format.
 
     Batch norms that follow a convolution are folded into it first, in fp32: rounded apart they would lose more, and
-    bf16 graphs that still have them are refused by the parsers. Unsupported where a weight does not fit the format.
+    bf16 graphs that still have them are refused by the parsers. Unsupported where the net cannot be traced, a weight is
+    not finite, or one does not fit the format.
     """
     dtype = DTYPES[precision]
-    folded = fold_batch_norms(net)
+    folded = fold_batch_norms(copy.deepcopy(net), side, batch)
     largest = torch.finfo(dtype).max
     for name, weight in folded.state_dict().items():
-        if weight.is_floating_point() and (found := float(weight.abs().max()) if weight.numel() else 0.0) > largest:
+        if not weight.is_floating_point() or not weight.numel():
+            continue
+        if not weight.isfinite().all():
+            raise Unsupported(f"{name} of the trained net is not finite; nothing can be deployed")
+        if (found := float(weight.abs().max())) > largest:
             raise Unsupported(f"{precision}: {name} reaches {found:.3g}, beyond {largest:g}; use bf16 or fp32")
-    return InPrecision(folded.to(dtype), dtype).eval()
-
-
-def fold_batch_norms(net: nn.Module) -> nn.Module:
-    """A copy with every batch norm folded into the convolution before it; a plain copy where the net cannot be traced.
-
-    Tracing fails on nets whose forward looks at values; those are exported as they are, which is logged.
-    """
-    if not any(isinstance(module, _BatchNorm) for module in net.modules()):
-        return copy.deepcopy(net)
-    try:
-        folded: nn.Module = fuse(net)
-    except Exception as error:  # a net's own code, called with stand-ins, may raise anything
-        log.warning("batch norms are not folded: %s: %s", type(error).__name__, error)
-        return copy.deepcopy(net)
-    return folded
+    return InPrecision(folded.to(dtype), dtype)

@@ -14,7 +14,8 @@ from fastbs.deployment.to_onnx import INPUT
 class OnnxRuntimeCall:
     """images (B, 3, side, side) fp32 -> logits (B, classes) fp32, by ONNX Runtime on `threads` threads.
 
-    ONNX Runtime has no fp16 arithmetic on most CPUs: it computes such layers in fp32 and rounds what lies between them.
+    ONNX Runtime has no fp16 arithmetic on most CPUs: it computes such layers in fp32 and rounds only
+    weights: what overflows in fp16 does not here.
     """
 
     def __init__(self, model: Path, threads: int) -> None:
@@ -31,7 +32,7 @@ class OnnxRuntimeCall:
 
 
 class OnnxReferenceCall:
-    """The same by ONNX's reference evaluator: slow plain numpy, but the only one on a CPU that computes in bf16."""
+    """The same by ONNX's reference evaluator: slow plain numpy, but the only one that rounds every result on a CPU."""
 
     def __init__(self, model: Path) -> None:
         need("onnx", "deploy")

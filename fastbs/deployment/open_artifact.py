@@ -64,10 +64,14 @@ def open_artifact(folder: Path, device: torch.device, threads: int) -> Deployed:
     raise BadInput(f"{artifact.document}: {document['to']!r} is not a kind of artefact that this version knows")
 
 
-def open_graph(folder: Path, precision: str, batch: BatchRange, threads: int) -> Deployed:
-    """The ONNX file in `folder` on the CPU, in every precision: what an engine was built from, for checks."""
+def open_graph(folder: Path, precision: str, batch: BatchRange, threads: int, *, rounding: bool = False) -> Deployed:
+    """The ONNX file in `folder` on the CPU, in every precision: what an engine was built from, for checks.
+
+    With `rounding`, by what rounds every result to the graph's format: ONNX Runtime computes fp16 layers in fp32.
+    """
     model = folder / MODEL
-    call = OnnxReferenceCall(model) if precision == "bf16" else OnnxRuntimeCall(model, threads)
+    slow = rounding or precision == "bf16"
+    call = OnnxReferenceCall(model) if slow else OnnxRuntimeCall(model, threads)
     return Deployed(call.name, call, batch, torch.device("cpu"))
 
 

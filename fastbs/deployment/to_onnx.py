@@ -9,6 +9,7 @@ import torch
 from fastbs.deployment.batch_range import BatchRange
 from fastbs.deployment.library import need
 from fastbs.deployment.numerics import InPrecision
+from fastbs.deployment.tracing import trace
 from fastbs.worker import Unsupported
 
 OPSET = 22  # the first in which convolutions take bf16
@@ -25,13 +26,11 @@ def write_onnx(net: InPrecision, side: int, batch: BatchRange, folder: Path) -> 
     onnx = need("onnx", "deploy")
     need("onnxscript", "deploy")
     program = torch.onnx.export(
-        net,
-        (example(side, batch),),
+        trace(net, side, batch),
         dynamo=True,
         opset_version=OPSET,
         input_names=[INPUT],
         output_names=[OUTPUT],
-        dynamic_shapes=dynamic_shapes(batch),
         verbose=False,
     )
     assert program is not None  # of the dynamo exporter, when no file is named
@@ -42,11 +41,11 @@ def write_onnx(net: InPrecision, side: int, batch: BatchRange, folder: Path) -> 
         raise Unsupported(f"the net cannot be written as ONNX: {error}") from error
 
 
-def example(side: int, batch: BatchRange) -> torch.Tensor:
-    """Images to trace with. Never one where there may be more: torch.export would take the 1 for a constant."""
-    return torch.zeros(min(max(2, batch.min), batch.max), 3, side, side)
-
-
-def dynamic_shapes(batch: BatchRange) -> dict[str, dict[int, torch.export.Dim]]:
-    """As torch.export wants them: the batch, if it is open."""
-    return {INPUT: {0: torch.export.Dim("batch", min=batch.min, max=batch.max)} if batch.min < batch.max else {}}
+def weight_formats(model: Path) -> set[str]:
+    """The precisions of the weights with several dimensions in an ONNX file; what is none of ours as ONNX calls it."""
+    onnx = need("onnx", "deploy")
+    kinds = onnx.TensorProto
+    names = {kinds.FLOAT: "fp32", kinds.FLOAT16: "fp16", kinds.BFLOAT16: "bf16"}
+    graph = onnx.load(str(model), load_external_data=False).graph
+    found = {weight.data_type for weight in graph.initializer if len(weight.dims) > 1}
+    return {names.get(kind, kinds.DataType.Name(kind).lower()) for kind in found}

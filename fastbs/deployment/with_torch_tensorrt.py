@@ -11,7 +11,8 @@ from torch import Tensor
 from fastbs.deployment.batch_range import BatchRange
 from fastbs.deployment.library import need
 from fastbs.deployment.numerics import InPrecision
-from fastbs.deployment.to_onnx import dynamic_shapes, example
+from fastbs.deployment.to_onnx import INPUT
+from fastbs.deployment.tracing import trace
 from fastbs.errors import BadInput
 from fastbs.worker import Unsupported
 
@@ -43,11 +44,10 @@ def compile_and_save(net: InPrecision, side: int, batch: BatchRange, folder: Pat
     if batch.each:
         raise BadInput("profiles: torch-tensorrt builds one profile for all sizes; take --to tensorrt for one per size")
     torch_tensorrt = load_library()
-    net = net.to("cuda")
-    program = torch.export.export(net, (example(side, batch).cuda(),), dynamic_shapes=dynamic_shapes(batch))
+    program = trace(net.to("cuda"), side, batch)
     shapes = [(size, 3, side, side) for size in (batch.min, batch.opt, batch.max)]
     images = torch_tensorrt.Input(
-        min_shape=shapes[0], opt_shape=shapes[1], max_shape=shapes[2], dtype=torch.float32, name="images"
+        min_shape=shapes[0], opt_shape=shapes[1], max_shape=shapes[2], dtype=torch.float32, name=INPUT
     )
     try:
         compiled = torch_tensorrt.dynamo.compile(program, inputs=[images], **compile_arguments(cache))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,9 +30,9 @@ CHECKED = {
     "top1 trained": lambda row: _top1(row.get("top1_reference")),
     "exported": lambda row: _top1(row.get("top1")),
     "flips": lambda row: count(row.get("flips")),
-    "error": lambda row: _error(row.get("error")),
+    "error": lambda row: _error(row.get("error"), row.get("rounded", {}).get("error")),
     "computed by": lambda row: row.get("evaluator", NOTHING),
-    "status": lambda row: row["status"],
+    "status": lambda row: "graph ok" if row["status"] == "ok" and _not_run(row) else row["status"],
 }
 ERROR = "error: the largest difference of a logit, over the standard deviation of the trained net's logits (fp32)"
 
@@ -49,9 +51,18 @@ def render_checks(document: Mapping[str, Any], style: str) -> str:
     for row in document["checks"]:
         notes += [f"{row['folder']}: {failure}" for failure in row.get("failures", [])]
         notes += [f"{row['folder']}: not checked: {row['reason']}"] if row["reason"] else []
-        if row.get("engine") not in (None, "run"):
+        if _not_run(row):
             notes.append(f"{row['folder']}: engine {row['engine']}; what was computed is the graph it was built from")
+        if row.get("same_images") is False:
+            notes.append(f"{row['folder']}: checked on {row['dataset']}, which are not the images of its run")
+    rounded = [row["rounded"] for row in document["checks"] if "images" in row.get("rounded", {})]
+    for evaluator, images in {one["evaluator"]: one["images"] for one in rounded}.items():
+        notes.append(f"fp16: {images} images also by the {evaluator}, which rounds every result to fp16")
     return _render(document, document["checks"], CHECKED, style, [*notes, ERROR])
+
+
+def _not_run(row: Row) -> bool:
+    return row.get("engine") not in (None, "run")
 
 
 def _render(
@@ -61,18 +72,25 @@ def _render(
         return dump_json(document).removesuffix("\n")
     cells = [[str(cell(row)) for cell in columns.values()] for row in rows]
     if style == "csv":
-        return "\n".join(
-            ",".join(f'"{text}"' if "," in text else text for text in line) for line in [list(columns), *cells]
-        )
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([[*columns, "reason"], *([*line, _why(row)] for line, row in zip(cells, rows, strict=True))])
+        return text.getvalue().removesuffix("\n")
     form = "pipe" if style == "markdown" else "plain"
     table = tabulate(cells, list(columns), tablefmt=form, disable_numparse=True)
     bullet = "- " if style == "markdown" else " "
     return "\n".join([table, "", *(line for note in notes for line in within_width(note, bullet))]).rstrip()
 
 
-def _error(error: Mapping[str, float | None] | None) -> str:
+def _error(*errors: Mapping[str, float | None] | None) -> str:
     """The largest; what is not finite has none."""
-    return NOTHING if error is None or error["max"] is None else f"{error['max']:.2g}"
+    largest = [error["max"] for error in errors if error is not None]
+    finite = [one for one in largest if one is not None]
+    return f"{max(finite):.2g}" if finite and len(finite) == len(largest) else NOTHING
+
+
+def _why(row: Row) -> str:
+    return "; ".join([*([row["reason"]] if row["reason"] else []), *row.get("failures", [])])
 
 
 def _top1(value: float | None) -> str:

@@ -11,6 +11,12 @@ from typing import Any
 
 from fastbs.errors import BadInput
 from fastbs.results.files import read_json, write_json
+from fastbs.results.run_folder import RunFolder
+
+KEYS = (
+    *("to", "precision", "files", "engines", "run", "dataset", "preprocessing", "input", "output"),
+    *("batch", "profiles", "versions", "digest"),
+)
 
 
 @dataclass(frozen=True)
@@ -31,12 +37,27 @@ class ArtifactFolder:
     def latency(self) -> Path:
         return self.path / "latency.json"
 
+    def load(self) -> dict[str, Any]:
+        """artifact.json, perhaps changed since; BadInput where there is none, or a part of it is missing."""
+        document = read_json(self.document, "artifact")
+        if missing := [key for key in KEYS if key not in document]:
+            raise BadInput(f"{self.document}: lacks {missing[0]!r}; fastbs export did not write it")
+        return document
+
     def read(self) -> dict[str, Any]:
         """artifact.json; BadInput where there is none, or it is not what was written."""
-        document = read_json(self.document, "artifact")
+        document = self.load()
         if document.get("digest") != digest(document):
             raise BadInput(f"{self.document}: was changed after it was written; export anew")
         return document
+
+    def others(self) -> list[str]:
+        """Names in the folder that are no artefact's: all of them where there is no artifact.json."""
+        names = sorted(entry.name for entry in self.path.iterdir()) if self.path.is_dir() else [self.path.name]
+        if self.document.name not in names:
+            return names
+        own = {self.document.name, self.check.name, self.latency.name, *self.load()["files"]}
+        return [name for name in names if name not in own]
 
     def wrong_files(self, document: Mapping[str, Any]) -> list[str]:
         """What is not as artifact.json (`document`) says: files that are missing or have other bytes."""
@@ -59,8 +80,19 @@ class ArtifactFolder:
         """`check` or `latency` of the artefact that lies here now; None where there is none, or it is of another."""
         if not file.exists():
             return None
-        found = read_json(file, kind)
-        return found if found.get("digest") == self.read()["digest"] else None
+        found, document = read_json(file, kind), self.read()
+        return found if found.get("digest") == document["digest"] and not self._outdated(document) else None
+
+    def _outdated(self, document: Mapping[str, Any]) -> bool:
+        """Whether files have other sizes, or the run was trained anew. What is run is looked at closely, by its hashes;
+        here a checkpoint older than the artefact is taken to be the one that was exported."""
+        for name, recorded in document["files"].items():
+            if not (file := self.path / name).is_file() or file.stat().st_size != recorded["bytes"]:
+                return True
+        checkpoint = RunFolder(self.path / document["run"]["folder"]).checkpoint
+        if not checkpoint.exists() or checkpoint.stat().st_mtime <= self.document.stat().st_mtime:
+            return False
+        return sha256(checkpoint) != document["run"]["checkpoint_sha256"]
 
 
 def sha256(file: Path) -> str:

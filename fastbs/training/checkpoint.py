@@ -24,9 +24,11 @@ def load(path: Path, device: torch.device) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
+        if isinstance(error, FileNotFoundError):
+            raise BadInput(f"{path}: no such file; train the run again") from error
         raise BadInput(
-            f"{path}: not a readable checkpoint ({type(error).__name__}); remove it to start anew"
+            f"{path}: not a readable checkpoint ({type(error).__name__}); remove it and train again"
         ) from error
     if not isinstance(state, dict) or state.get("schema") != SCHEMA:
-        raise BadInput(f"{path}: a checkpoint of another schema than {SCHEMA}; remove it to start anew")
+        raise BadInput(f"{path}: a checkpoint of another schema than {SCHEMA}; remove it and train again")
     return state
