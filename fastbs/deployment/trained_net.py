@@ -43,6 +43,7 @@ def load_trained(folder: Path) -> TrainedNet:
     document = read_json(records.document, "run")
     if document["status"] not in ("ok", "missed", "stopped"):
         why = f": {document['reason']}" if document["reason"] else ""
+        why += ", or was cut off: the command that began it continues it" if document["status"] == "running" else ""
         raise BadInput(f"{folder}: the run is {document['status']}{why}; there is no trained net to export")
     run = RunConfig.from_json(document["config"])
     state = checkpoint.load(records.checkpoint, torch.device("cpu"))
