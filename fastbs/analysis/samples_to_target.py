@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbs.analysis.dominated import SPREAD, WORTH
 from fastbs.analysis.interval import Interval
 from fastbs.analysis.student_t import t_quantile
 
@@ -80,10 +81,13 @@ class SamplesFit:
         return replace(inside, low=inside.low / factor, high=inside.high * factor)
 
 
-def fit_samples_to_target(batch_sizes: Sequence[int], images: Sequence[float | Sequence[float]]) -> SamplesFit:
+def fit_samples_to_target(
+    batch_sizes: Sequence[int], images: Sequence[float | Sequence[float]], *, single_runs: bool = False
+) -> SamplesFit:
     """Fit the law by least squares on logarithms; images[i] are those of batch_sizes[i], of one seed or of several.
 
-    Replicates redraw what scatters over seeds and what scatters over sizes (see `_replicates`). Sizes at the large end
+    `single_runs`: a lone value is that of one run, and not of many as published ones are. Replicates redraw what
+    scatters over seeds and what scatters over sizes (see `_replicates`). Sizes at the large end
     that need more than the smaller ones predict are left out and named (see `_lawful`). ValueError with fewer than
     three batch sizes that span a factor of eight; four that span 16 are advised.
     """
@@ -104,7 +108,7 @@ def fit_samples_to_target(batch_sizes: Sequence[int], images: Sequence[float | S
         batch_sizes=tuple(int(size) for size in kept),
         residuals=tuple(float(r) for r in logs - np.log(e_min + s_min * kept)),
         breaks_law_at=tuple(int(size) for size in sizes[lawful:]),
-        replicates=_replicates(kept, seeds[:lawful], np.log(e_min + s_min * kept)),
+        replicates=_replicates(kept, seeds[:lawful], np.log(e_min + s_min * kept), single_runs=single_runs),
     )
 
 
@@ -136,18 +140,23 @@ def _fit(sizes: Array, logs: Array) -> Array:
     return np.stack([e_min, s_min], axis=1)
 
 
-def _replicates(sizes: Array, seeds: Sequence[Array], fitted: Array) -> tuple[tuple[float, float], ...]:
+def _replicates(
+    sizes: Array, seeds: Sequence[Array], fitted: Array, *, single_runs: bool
+) -> tuple[tuple[float, float], ...]:
     """The law refitted to what each size might as well have shown: a parametric bootstrap over seeds and sizes.
 
     Each replicate draws the variance of a size's mean twice, as scaled inverse chi-squares: from how far the sizes lie
     off the law, and from how far the seeds of a size lie apart. The larger holds. Drawing sizes with replacement would
-    not do with so few: of three, only the draw of all three can be fitted, and the interval would be a point.
+    not do with so few: of three, only the draw of all three can be fitted, and the interval would be a point. Of
+    `single_runs`, one a size, the spread that is expected between runs (see `Race.spread`) is mixed into the former.
     """
     rng = np.random.default_rng(0)
     counts, means = np.array([len(own) for own in seeds]), np.array([own.mean() for own in seeds])
     between, n = float(((means - fitted) ** 2).sum()), len(sizes)
-    variance = (between / rng.chisquare(n - 2, REPLICATES))[:, None]
-    if (spare := int(counts.sum()) - n) > 0:
+    spare = int(counts.sum()) - n
+    expected = WORTH if single_runs and spare == 0 else 0
+    variance = ((between + expected * SPREAD**2) / rng.chisquare(n - 2 + expected, REPLICATES))[:, None]
+    if spare > 0:
         within = sum(float(((own - own.mean()) ** 2).sum()) for own in seeds)
         variance = np.maximum(variance, within / rng.chisquare(spare, REPLICATES)[:, None] / counts)
     logs = fitted + np.sqrt(variance) * rng.standard_normal((REPLICATES, n))

@@ -1,4 +1,4 @@
-"""Student's t: quantiles, tails, and the interval of a mean of few values."""
+"""Student's t: quantiles, tails, and the interval of a mean of few values; the tail of F."""
 
 from __future__ import annotations
 
@@ -55,7 +55,19 @@ def t_tail(t: float, df: float) -> float:
     """
     if df == math.inf:
         return math.erfc(abs(t) / math.sqrt(2))
-    a, b, x = df / 2, 0.5, df / (df + t * t)
+    return _incomplete_beta(df / 2, 0.5, df / (df + t * t))
+
+
+def f_tail(ratio: float, above: float, below: float) -> float:
+    """Probability that F, the ratio of two variances with `above` and `below` degrees of freedom, exceeds `ratio`.
+
+    The regularised incomplete beta function I_x(below/2, above/2) at x = below/(below + above ratio).
+    """
+    return _incomplete_beta(below / 2, above / 2, below / (below + above * ratio))
+
+
+def _incomplete_beta(a: float, b: float, x: float) -> float:
+    """I_x(a, b), regularised."""
     if x in (0.0, 1.0):
         return x
     front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))

@@ -58,6 +58,12 @@ def advise(
     if out:
         require_writable(out)
     if gpus:
+        others = {"deadline": deadline, "max-memory": max_memory, "max-energy": max_energy, "images": images, "on": on}
+        for name, value in others.items():
+            if value is not None:
+                raise BadInput(
+                    f"{name}: --gpus is on paper and knows no limits or other machines; leave one of them out"
+                )
         click.echo(_on_many(records, gpus, link, target, out, style))
         return
     document = make_advice(

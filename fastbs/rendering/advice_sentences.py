@@ -22,7 +22,8 @@ def headline(document: Document) -> str:
     if document["optimum"] is None:
         within = "measured sizes" if low != high else "measured size"
         return f"USE BATCH SIZE {recommended}   ({_range(low, high)}: {within} within 5 % of the fastest measured)"
-    smallest = "; smallest usual size that surely is" if (document["optimum"]["sure"] or 0) >= 0.9 else ""
+    sure = document["optimum"]["sure"] or 0
+    smallest = f"; {'smallest that is' if sure >= 0.9 else f'{recommended} is'} with {100 * sure:.0f} % certainty"
     of = " that keeps the limits" if document["binding"] else ""
     return f"USE BATCH SIZE {recommended}   ({_range(low, high)} are within 5 % of the fastest{of}{smallest})"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastbs.analysis.comparison.metrics import METRICS
-from fastbs.rendering.comparison_numbers import change_text, effect_text
+from fastbs.rendering.comparison_numbers import OPEN, change_text, effect_text
 from fastbs.rendering.comparison_rows import Quote, Row, is_better, is_worse
 from fastbs.rendering.numbers import significant
 from fastbs.rendering.sparkline import sparkline
@@ -20,7 +20,7 @@ def curve_sentence(curve: Row, quote: Quote) -> str:
     """The geometric mean, the worst size, what moved, and both shapes on one scale."""
     metric, sizes = curve["metric"], curve["batch_sizes"]
     mean = f"{curve['verdict']}, {change_text(curve, metric)}" if curve["change"] is not None else curve["verdict"]
-    if curve["verdict"] == "cannot tell" and curve["smallest_visible"] is not None:
+    if curve["verdict"] == "cannot tell" and curve["smallest_visible"] is not None and curve["smallest_visible"] < OPEN:
         mean += f" (from {effect_text(curve['smallest_visible'], metric)} on it could have been seen)"
     over = f"{METRICS[metric].label} at B={sizes[0]} to {sizes[-1]}"
     parts = [f"{quote(curve['name'])}, {over}: {mean}", _worst(curve), *_shifts(curve), _shape(curve)]

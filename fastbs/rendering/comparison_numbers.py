@@ -10,6 +10,7 @@ from fastbs.analysis.comparison.metrics import METRICS
 from fastbs.rendering.numbers import NOTHING, fraction, significant, size
 
 Row = Mapping[str, Any]
+OPEN = 100.0  # changes of 10,000 % and more: two processes leave a bound anywhere
 
 
 def change_text(found: Row, metric: str) -> str:
@@ -21,7 +22,7 @@ def change_text(found: Row, metric: str) -> str:
     text = f"{signed(100 * change, decimals)} {_unit(metric)}"
     if interval is None:
         return text
-    low, high = (signed(100 * end, decimals) for end in interval)
+    low, high = ("open" if abs(end) >= OPEN else signed(100 * end, decimals) for end in interval)
     return f"{text} [{low}, {high}]"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastbs.analysis.comparison.metrics import METRICS
-from fastbs.rendering.comparison_numbers import effect_text, value_text
+from fastbs.rendering.comparison_numbers import OPEN, effect_text, value_text
 
 Row = Mapping[str, Any]
 Quote = Callable[[str], str]  # makes text from outside (a name, a reason, a fact) harmless where it is printed
@@ -57,7 +57,7 @@ def processes_text(row: Row) -> str:
 
 def verdict_text(row: Row) -> str:
     """The verdict; one that could not be reached says which effect would have been seen."""
-    if row["verdict"] == "cannot tell" and row["smallest_visible"] is not None:
+    if row["verdict"] == "cannot tell" and row["smallest_visible"] is not None and row["smallest_visible"] < OPEN:
         return f"cannot tell below {effect_text(row['smallest_visible'], row['metric'])}"
     return str(row["verdict"])
 

@@ -182,6 +182,8 @@ def how_decided(document: Document, quote: Quote) -> list[str]:
     }
     sources = [text for name, text in said.items() if name in spreads]
     sentences = [f"Intervals: {level}{together}, from {' and '.join(sources)}"] if sources else []
+    if refuted := settings.get("calibration_refuted"):
+        sentences.append(quote(refuted))
     sentences.append(f"same: its own {level} interval lies within {_margins(document)}")
     sentences.append(" → ".join(_side(name, document[name.lower()], quote) for name in ("BASE", "HEAD")))
     code = document["gate"]["exit_code"]

@@ -110,15 +110,15 @@ def sweep_file(runs, *, sizes=SIZES, seeds=5, lr_rule="linear", norm="group", **
     return MeasurementFile("runs/photos", "sweep", json.loads(json.dumps(plan)), tuple(runs))
 
 
-def simulated(truth=None, *, sizes=SIZES, seeds=5, spread=0.1, rng=None, **more):
-    """A sweep whose images to the target scatter over seeds by `spread`, its step times by 1 %."""
+def simulated(truth=None, *, sizes=SIZES, seeds=5, spread=0.1, steps=0.01, rng=None, **more):
+    """A sweep whose images to the target scatter over seeds by `spread`, its step times by 1 % or `steps`."""
     truth, rng = truth or Truth(), rng or np.random.default_rng(0)
     runs = [
         run_record(
             size,
             seed,
             truth.images(size) * math.exp(spread * rng.standard_normal()),
-            truth.step(size) * math.exp(0.01 * rng.standard_normal()),
+            truth.step(size) * math.exp(steps * rng.standard_normal()),
             joules=more.get("joules"),
         )
         for size in sizes
@@ -144,6 +144,29 @@ def test_the_recommended_size_is_within_the_true_five_percent_in_95_percent_of_s
         d["b_crit"]["interval"][0] <= truth.b_crit <= (d["b_crit"]["interval"][1] or math.inf) for truth, d in found
     ]
     assert np.mean(covered) >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("seeds", "spread", "steps"), [(5, 0.15, 0.1), (5, 0.15, 0.2), (3, 0.15, 0.15), (5, 0.05, 0.15)]
+)
+def test_times_cover_the_truth_and_sure_means_so_where_steps_scatter_too(seeds, spread, steps):
+    rng, truth = np.random.default_rng(2), Truth()
+    found = [advice(simulated(truth, seeds=seeds, spread=spread, steps=steps, rng=rng)) for _ in range(40)]
+    within = [d["seconds_interval"][0] <= truth.seconds(d["recommended"]) <= d["seconds_interval"][1] for d in found]
+    assert np.mean(within) >= 0.85, "of 95 %, less what 40 sweeps may miss"
+    sure = [d for d in found if (d["optimum"]["sure"] or 0) >= 0.9]
+    wrong = [d for d in sure if not truth.is_within_5_percent(d["recommended"])]
+    assert len(wrong) <= 0.15 * len(found)
+
+
+def test_a_race_with_one_survivor_is_advice_enough():
+    runs = [
+        run_record(size, seed, Truth().images(size), Truth().step(size), status="ok" if size == 128 else "stopped")
+        for size in SIZES
+        for seed in range(3)
+    ]
+    found = advice(sweep_file(runs, sizes=SIZES, seeds=3))
+    assert not found["refused"] and found["recommended"] == 128, found.get("reason")
 
 
 def test_without_noise_the_optimum_is_the_closed_form_and_the_smaller_of_those_as_good_is_taken():

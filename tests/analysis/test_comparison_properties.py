@@ -204,8 +204,14 @@ def test_times_that_are_never_reached_are_worse_than_any():
     key = (("question", "accuracy"), ("batch_size", 8))
     base, head = (Side(("f",), (Record(key, samples={"time_to_target_s": one}),), {}, {}) for one in (hits, misses))
     row = compared(base, head)["rows"][0]
-    assert row["verdict"] == "slower" and row["change"] is None and row["spread_from"] == "ranks"
-    assert row["p"] == pytest.approx(2 / math.comb(10, 5))
+    assert row["verdict"] == "failed" and row["change"] is None and row["notes"] == ["no run reached the target"]
+    assert row["p"] == pytest.approx(2 / math.comb(10, 5)) and row["spread_from"] == "ranks"
+    assert compared(base, head)["gate"]["exit_code"] == 1
+    assert compared(base, head)["gate"]["fired"][0]["why"] == "no run reached the target"
+    assert compared(head, base)["rows"][0]["verdict"] == "fixed"
+    some = Sample((7.5, math.inf, math.inf, math.inf, math.inf))
+    worse = Side(("f",), (Record(key, samples={"time_to_target_s": some}),), {}, {})
+    assert compared(base, worse)["rows"][0]["verdict"] == "slower"
     assert compared(head, head)["rows"][0]["verdict"] == "same"
 
 

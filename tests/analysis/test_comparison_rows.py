@@ -1,13 +1,16 @@
 """The rows of a comparison: what stands in each, for what is on both sides and for what is not."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fastbs.analysis.comparison.calibration import Calibration, calibration_document
 from fastbs.analysis.comparison.compare import compare
 from fastbs.analysis.comparison.gate import DEFAULT_GATE, Gate
 from fastbs.analysis.comparison.options import Options
+from fastbs.analysis.comparison.overdispersion import refutes
 from fastbs.analysis.comparison.records import Record, Sample, Side
 from fastbs.errors import BadInput
 from fastbs.results.files import SCHEMA
@@ -188,6 +191,43 @@ def test_few_processes_lean_on_the_calibration(processes, source):
     assert row_of(record(8, 500, **few), record(8, 490, **few), calibration=calibrated())["spread_from"] == source
 
 
+def test_a_calibration_that_the_processes_contradict_is_left_aside():
+    """HEAD's two processes lie 10 % either side of BASE's, and the calibration says 1 %."""
+    rows = [{"key": dict(key(8)), "metric": "images_per_second", "noise": 0.01, "df": 19}]
+    known = Calibration.from_json(calibration_document(rows, settings={}, machine={}), "noise.json")
+    quiet, wild = record(8, 500, spread=(1.0, 1.005)), record(8, 450, spread=(0.9, 1.1))
+    found = compare(side(quiet), side(wild), options=Options(calibration=known), gate=Gate(()))
+    assert "as much as noise.json says; it is left aside" in found["settings"]["calibration_refuted"]
+    assert found["rows"][0]["verdict"] == "cannot tell" and found["rows"][0]["spread_from"] == "processes"
+    calm = compare(
+        side(quiet), side(record(8, 450, spread=(1.0, 1.01))), options=Options(calibration=known), gate=Gate(())
+    )
+    assert calm["settings"]["calibration_refuted"] is None and calm["rows"][0]["verdict"] == "slower"
+
+
+def test_a_right_calibration_is_refuted_in_one_comparison_of_twenty():
+    rng, sizes = np.random.default_rng(0), range(1, 11)
+    rows = [
+        {"key": dict(key(size)), "metric": "images_per_second", "noise": 0.02 * 2**0.5, "df": 200} for size in sizes
+    ]
+    known = Calibration.from_json(calibration_document(rows, settings={}, machine={}), "noise.json")
+
+    def measured():
+        return side(*(record(size, 500, spread=tuple(np.exp(0.02 * rng.standard_normal(3)))) for size in sizes))
+
+    refuted = [refutes(known, measured(), measured()) is not None for _ in range(400)]
+    assert 0.02 < sum(refuted) / len(refuted) < 0.09
+
+
+def test_a_calibration_of_another_workload_is_refused():
+    settings = {"device": "cpu", "threads": 16}
+    rows = [{"key": dict(key(8)), "metric": "images_per_second", "noise": 0.01, "df": 19}]
+    known = Calibration.from_json(calibration_document(rows, settings=settings, machine={}), "noise.json")
+    here = replace(side(record(8, 500)), workload={"threads": 1, "device": "cpu"})
+    with pytest.raises(BadInput, match="noise.json: noise of another workload, threads 16 and not 1; calibrate with"):
+        compare(here, here, options=Options(calibration=known), gate=Gate(()))
+
+
 def test_enough_processes_speak_for_themselves():
     assert row_of(record(8, 500), record(8, 490), calibration=calibrated())["spread_from"] == "processes"
 
@@ -266,6 +306,7 @@ def test_the_document_names_its_sides_and_settings():
         "alpha": 0.05,
         "noise": 0.05,
         "calibration": "noise.json",
+        "calibration_refuted": None,
         "allow": ["gpu"],
         "metrics": None,
     }

@@ -70,10 +70,15 @@ def _grid(curve: Curve) -> list[float]:
 
 
 def _shares(prices: Prices, curve: Curve, held: Sequence[float], kept: Sequence[int]) -> dict[int, float]:
-    """Part of the laws under which each kept size is within the tolerance of the least, of all that keep the limits."""
+    """Part of what may be true, laws and step times, under which each kept size is within the tolerance of the least.
+
+    Of all sizes that keep the limits.
+    """
     e_min, s_min = np.array([curve.law, *curve.replicates]).T[:, :, None]
     every = np.array([*held, *kept], dtype=float)
-    costs = (s_min + e_min / every) * [curve.step_seconds(size) for size in every]
+    drawn = curve.step_factors(every.tolist(), len(curve.replicates))
+    factors = np.vstack([np.ones(len(every)), drawn])
+    costs = (s_min + e_min / every) * [curve.step_seconds(size) for size in every] * factors
     at_least = [prices.measured_weights.get(int(size), 0.0) if size == int(size) else 0.0 for size in every]
     costs = np.where([curve.covers(size) for size in every], np.maximum(costs, at_least), at_least)
     within = costs[:, len(held) :] <= costs.min(axis=1, keepdims=True) * (1 + TOLERANCE)

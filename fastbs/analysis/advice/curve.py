@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastbs.analysis.advice.material import Material
 from fastbs.analysis.interval import Interval
@@ -29,6 +32,7 @@ class Curve:
     law: Law
     replicates: tuple[Law, ...]  # laws that may be true as well
     step_seconds: Function
+    step_factors: Callable[[Sequence[float], int], NDArray[np.float64]]  # (sizes, n) -> (n, sizes), see Material
     scale: float | None  # from S(B) t(B) to training seconds, input wait and all; None: nothing in seconds is known
     image_scale: float | None  # likewise, from the law's unit to images
     smallest: float
@@ -52,10 +56,12 @@ class Curve:
         return self.smallest <= batch_size <= self.largest
 
     def seconds_interval(self, batch_size: float) -> Interval | None:
-        """95 % over the laws that may be true; None from a pilot, which says nothing of the spread over seeds."""
+        """95 % over the laws and step times that may be true; None from a pilot, which says nothing of the seeds."""
         if self.scale is None or self.samples is None:
             return None
-        values = sorted(self.scale * self.shape(batch_size, law) for law in self.replicates)
+        factors = self.step_factors([batch_size], len(self.replicates))[:, 0]
+        laws = zip(self.replicates, factors, strict=True)
+        values = sorted(self.scale * self.shape(batch_size, law) * float(factor) for law, factor in laws)
         estimate, tail = self.scale * self.shape(batch_size), int(TAIL * len(values))
         return Interval(min(estimate, values[tail]), estimate, max(estimate, values[-1 - tail]), len(values))
 
@@ -73,7 +79,7 @@ def make_curve(material: Material) -> Curve | str:
     if not material.step_means:
         return "no step was timed"
     found = fit_law(material)
-    alone = len([size for size in material.sizes if size.reliable]) < 2
+    alone = len([size for size in material.sizes if size.reliable]) < 2 and not material.raced
     samples = found if isinstance(found, SamplesFit) else None
     noise = material.noise if alone and samples is None else None
     if samples:
@@ -90,6 +96,7 @@ def make_curve(material: Material) -> Curve | str:
         law,
         replicates,
         material.step_seconds,
+        material.step_factors,
         None,
         None,
         smallest,
@@ -105,7 +112,7 @@ def fit_law(material: Material) -> SamplesFit | str:
     whole = [size for size in material.sizes if size.all_reached]
     seeds = [list(size.images_by_seed.values()) for size in whole]
     try:
-        fit = fit_samples_to_target([size.batch_size for size in whole], seeds)
+        fit = fit_samples_to_target([size.batch_size for size in whole], seeds, single_runs=True)
     except ValueError as error:
         return f"{len(whole)} batch sizes reached the target in every run; the law {error}"
     if fit.rms_log_residual > max(POOR_FIT, 2 * _error_of_means(seeds)):

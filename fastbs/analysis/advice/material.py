@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastbs.analysis.arms import rate_is_scaled
 from fastbs.analysis.censored import TimesToTarget, describe_times
@@ -122,6 +125,11 @@ class Material:
         return Interval(noise.low, noise.images, noise.high, noise.draws) if noise else None
 
     @property
+    def raced(self) -> bool:
+        """Sizes were stopped because another one had won: evidence that needs no second survivor."""
+        return any(size.status == "stopped" for size in self.sizes)
+
+    @property
     def confounded(self) -> bool:
         """Several sizes at one constant rate."""
         return len(self.config.batch_sizes) > 1 and not rate_is_scaled(self.config)
@@ -147,6 +155,24 @@ class Material:
     def step_seconds(self) -> Function:
         """Seconds a step at any batch size; there must be a measured one."""
         return between_measured(self.step_means, self.step_fit if isinstance(self.step_fit, StepTimeFit) else None)
+
+    def step_factors(self, batch_sizes: Sequence[float], count: int) -> NDArray[np.float64]:
+        """(count, sizes): by what the step times may be off as well, each time for all sizes.
+
+        The logarithm of a size's mean is as uncertain as its runs scatter, pooled over sizes; each row draws that
+        scatter from its scaled inverse chi-square. Between measured sizes the error lies on lines in log B. Ones where
+        no size has two runs.
+        """
+        at = sorted(self.step_means)
+        logs = [np.log([*size.steps.values()]) for size in self.sizes if size.steps]
+        counts = np.array([len(own) for own in logs])
+        if (spare := int(counts.sum()) - len(at)) < 1:
+            return np.ones((count, len(batch_sizes)))
+        rng = np.random.default_rng(1)
+        within = sum(float(((own - own.mean()) ** 2).sum()) for own in logs)
+        variance = within / rng.chisquare(spare, count)[:, None] / counts
+        errors = np.sqrt(variance) * rng.standard_normal((count, len(at)))
+        return np.exp([np.interp(np.log(batch_sizes), np.log(at), drawn) for drawn in errors])
 
     def at(self, batch_size: int) -> SizeFacts | None:
         return next((size for size in self.sizes if size.batch_size == batch_size), None)

@@ -46,7 +46,7 @@ def refusal(material: Material, limits: Limits) -> Refusal | None:
     reliable = [size for size in material.sizes if size.reliable]
     if material.reached and not reliable:
         return Refusal(f"at every batch size more than half of the runs missed {goal}", _again(material, longer=2))
-    if len(reliable) > 1:
+    if len(reliable) > 1 or (reliable and material.raced):
         return None
     if material.noise is None:
         return Refusal(

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastbs.analysis.comparison.bench_workload import bench_workload
 from fastbs.analysis.comparison.machine_facts import BLOCK, Fact, machine_facts
 from fastbs.analysis.comparison.records import Key, Side
 from fastbs.errors import BadInput
@@ -20,6 +21,7 @@ class Calibration:
     source: str
     noise: Mapping[tuple[Hashable, ...], tuple[float, float]]
     machine: Mapping[str, Fact] = field(default_factory=dict)  # the facts of it that decide how noisy it is
+    workload: Mapping[str, Any] = field(default_factory=dict)  # likewise of what was measured
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any], source: str) -> Calibration:
@@ -30,15 +32,28 @@ class Calibration:
             found[_entry(key, row["metric"].text())] = row["noise"].positive(), row["df"].positive()
         device = document.get("settings", {}).get("device")
         facts = machine_facts(Checked(document.get("machine"), source, "machine"), device)
-        return cls(source, found, {name: facts[name] for name in (*BLOCK, "cpu") if facts.get(name) is not None})
+        rows = [{"question": dict(key).get("question", ""), "input": dict(key).get("input")} for key in _keys(document)]
+        workload = bench_workload(Checked({"settings": document.get("settings", {}), "rows": rows}, source))
+        return cls(
+            source,
+            found,
+            {name: facts[name] for name in (*BLOCK, "cpu") if facts.get(name) is not None},
+            {name: value for name, value in workload.items() if value is not None and name != "protocol"},
+        )
 
-    def refuse_another_machine(self, side: Side) -> None:
-        """BadInput when `side` was measured on another processor or card than this noise."""
+    def refuse_elsewhere(self, side: Side) -> None:
+        """BadInput when `side` was measured on another processor or card than this noise, or is of another workload."""
         for name, value in self.machine.items():
             if side.machine.get(name, value) not in (value, None):
                 raise BadInput(
                     f"{self.source}: noise of another machine, {name} {value} and not {side.machine[name]}; "
                     "calibrate where the files were measured"
+                )
+        for name, value in self.workload.items():
+            if side.workload.get(name, value) not in (value, None):
+                raise BadInput(
+                    f"{self.source}: noise of another workload, {name} {value} and not {side.workload[name]}; "
+                    "calibrate with the settings of the files"
                 )
 
     def noise_of(self, key: Key, metric: str) -> tuple[float, float] | None:
@@ -57,6 +72,10 @@ def calibration_document(
         "machine": machine,
         "rows": list(rows),
     }
+
+
+def _keys(document: Mapping[str, Any]) -> list[Any]:
+    return [row["key"] for row in document["rows"]]
 
 
 def _entry(key: Sequence[tuple[str, Hashable]], metric: str) -> tuple[Hashable, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from fastbs.analysis.comparison.curves import compare_curves
@@ -10,6 +11,7 @@ from fastbs.analysis.comparison.differences import differences
 from fastbs.analysis.comparison.gate import Gate, judge
 from fastbs.analysis.comparison.metrics import METRICS
 from fastbs.analysis.comparison.options import Options
+from fastbs.analysis.comparison.overdispersion import refutes
 from fastbs.analysis.comparison.records import Side
 from fastbs.analysis.comparison.rows import make_rows
 from fastbs.errors import BadInput
@@ -30,8 +32,11 @@ def compare(base: Side, head: Side, *, options: Options, gate: Gate) -> dict[str
     for name in options.metrics or ():
         if name not in METRICS:
             raise BadInput(f"metric: {name!r} is unknown; known: {', '.join(METRICS)}")
+    refuted = None
     if options.calibration is not None:
-        options.calibration.refuse_another_machine(base)
+        options.calibration.refuse_elsewhere(base)
+        if refuted := refutes(options.calibration, base, head):
+            options = replace(options, calibration=None)
     found = differences(base, head, options.allow)
     flags = [difference for difference in found if difference["tier"] == "flag" and not difference["allowed"]]
     rows = make_rows(base, head, options, gate.limits(), flags)
@@ -47,6 +52,7 @@ def compare(base: Side, head: Side, *, options: Options, gate: Gate) -> dict[str
             "alpha": options.alpha,
             "noise": options.noise,
             "calibration": options.calibration and options.calibration.source,
+            "calibration_refuted": refuted,
             "allow": sorted(options.allow),
             "metrics": options.metrics and list(options.metrics),
         },

@@ -157,7 +157,7 @@ def _unmeasured(gate: Gate, rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[
     for row in rows:
         name = UNMEASURED.get(row["verdict"])
         if name is not None and getattr(gate, name) == "fail":
-            why = row["head"]["reason"] or row["head"]["status"] or "not in HEAD"
+            why = row["head"]["reason"] or "; ".join(row["notes"]) or row["head"]["status"] or "not in HEAD"
             yield _item(f"no row {name}", row, why)
 
 

@@ -27,6 +27,7 @@ from fastbs.analysis.comparison.verdict import (
 
 THROTTLED = 0.01  # of the time; less is not worth a word
 NOTHING = Sample(())
+NEVER = "no run reached the target"
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,10 @@ def _verdict(pairing: Pairing, level: float | None, options: Options, flags: Seq
         return Verdict("missing" if base.values else "new")
     if same_measurement(base, head):
         return Verdict(SAME, ["the same measurements"])
+    if _never(head) and math.inf not in base.values:
+        return Verdict("failed", [NEVER])
+    if _never(base) and math.inf not in head.values:
+        return Verdict("fixed")
     if pairing.estimate is None:
         return Verdict(_by_ranks(pairing, level))
     assert level is not None
@@ -175,6 +180,11 @@ def _verdict(pairing: Pairing, level: float | None, options: Options, flags: Seq
         clocks=_clocks(pairing),
         flags=flags,
     )
+
+
+def _never(sample: Sample) -> bool:
+    """No run reached the target, of two at least: no test of ranks at the level of many rows could say so."""
+    return len(sample.values) > 1 and all(map(math.isinf, sample.values))
 
 
 def _of_statuses(base: Record | None, head: Record | None) -> str:
