@@ -42,7 +42,11 @@ def make_pilot(config: SweepConfig, sizes: tuple[int, ...], budget: float, out: 
     sizes = sizes or usual_sizes(len(dataset.train))
     pilot, throughput = SweepFolder(out / "pilot"), out / "throughput.json"
     run = RunConfig.from_json(resolve(config.run, dataset)["run"])
-    bench = _bench(_bench_plan(run, sizes), throughput, say)
+    plan = _bench_plan(run, sizes)
+    least = len(sizes) * plan.processes * plan.blocks * plan.block_seconds
+    if not throughput.exists() and budget < least:
+        raise BadInput(f"budget: {budget:g} s; timing {len(sizes)} sizes alone takes {least:.0f} s and more; give more")
+    bench = _bench(plan, throughput, say)
     if pilot.document.exists():
         experiment = SweepConfig.from_json(read_json(pilot.document, "sweep-plan")["requested"])
     else:
@@ -105,7 +109,7 @@ def _bench(plan: BenchPlan, file: Path, say: Say) -> dict[str, Any]:
     if file.exists():
         there = read_plain_json(file)
         if there.get("plan") != plan.to_json():
-            raise BadInput(f"{file}: holds step times of another experiment; choose another --out")
+            raise BadInput(f"{file}: holds step times of another experiment; choose another --pilot")
         found: dict[str, Any] = there["fastbs"]
         return found
     say(f"step times of batch {', '.join(map(str, plan.batch_sizes))}: {plan.processes} processes each")

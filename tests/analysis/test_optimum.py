@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastbs.analysis.goodput import efficiency, goodput
 from fastbs.analysis.optimum import between_measured, closed_form, find_optimum
 from fastbs.analysis.step_time import StepTimeFit
 
@@ -90,12 +89,3 @@ def test_joining_measured_times_does_not_draw_the_optimum_to_them(e_min, s_min, 
     cost = total(e_min, s_min, fit)
     found = find_optimum(lambda size: cost(size) / fit.seconds(size) * joined(size), sizes[0], sizes[-1])
     assert found.batch_size == pytest.approx(expected, rel=1e-3)
-
-
-@given(st.floats(1, 1e4), st.floats(1e-4, 0.1), st.floats(1e-5, 1e-2))
-def test_goodput_is_most_where_time_to_target_is_least(b_crit, alpha, beta):
-    fit = step_time(alpha, beta)
-    sizes = np.geomspace(closed_form(b_crit, fit.b_half) / 50, closed_form(b_crit, fit.b_half) * 50, 301)
-    best = max(sizes, key=lambda size: goodput(size, size / fit.seconds(size), 32, b_crit))
-    assert best == min(sizes, key=total(1000 * b_crit, 1000, fit))
-    assert efficiency(32, 32, b_crit) == 1

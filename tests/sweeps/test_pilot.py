@@ -59,12 +59,12 @@ def test_a_pilot_is_a_bench_and_a_sweep_of_one_run_that_draws_its_noise_and_is_n
     times = {path: path.stat().st_mtime_ns for path in (bench, folder / "sweep.json")}
     assert make_pilot(config(photos), (2, 8), 600, tmp_path / "out", said.append) == [folder, bench]
     assert timed == [(2, 8)] and {path: path.stat().st_mtime_ns for path in times} == times
-    with pytest.raises(BadInput, match="step times of another experiment; choose another --out"):
+    with pytest.raises(BadInput, match="step times of another experiment; choose another --pilot"):
         make_pilot(config(photos), (2, 4), 600, tmp_path / "out", said.append)
 
 
 def test_a_budget_that_is_over_and_a_pilot_without_target_are_refused(photos, tmp_path, timed):
-    with pytest.raises(BadInput, match="budget: 1e-09 s were over"):
+    with pytest.raises(BadInput, match="budget: 1e-09 s; timing 2 sizes alone takes"):
         make_pilot(config(photos), (2, 8), 1e-9, tmp_path / "out", print)
     with pytest.raises(BadInput, match="target: a pilot trains to a target"):
         make_pilot(config(photos, target=None), (2, 8), 600, tmp_path / "other", print)
