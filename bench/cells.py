@@ -5,14 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Self
 
+from fastbs.bench.artifacts import identity_of
 from fastbs.bench.plan import BenchPlan
 from fastbs.bench.setting import Setting
 from fastbs.config import RunConfig
+from fastbs.results.artifact_folder import ArtifactFolder
 from fastbs.worker.environment import ALLOCATOR
 
 TIMED_LOADERS = ("dali", "resident", "torch-uint8", "torch-float32")
+LATENCIES = 100  # calls at least over all processes of a row: what a 99th percentile needs
 SMALL_LR = 1e-6  # weights stay where they are: no step overflows, and none works on denormal numbers
 
 
@@ -141,32 +145,40 @@ def _data(plan: BenchPlan, setting: Setting) -> list[Cell]:
 
 
 def _inference(plan: BenchPlan, setting: Setting) -> list[Cell]:
+    """New nets in torch, and beside them what was exported of trained ones."""
+    how = {
+        "device": setting.device,
+        "threads": setting.threads,
+        "cuda_graph": plan.cuda_graph,
+        "detail": plan.detail,
+        "least_calls": -(-LATENCIES // plan.processes),
+        **_blocks(plan),
+    }
     cells = []
-    for model, precision, step, size in itertools.product(
-        plan.models, setting.precisions, plan.steps, plan.batch_sizes
-    ):
+    for model, precision, step in itertools.product(plan.models, setting.precisions, plan.steps):
         run = setting.run(model, precision, "synthetic")
-        cells.append(
-            Cell(
-                question="inference",
-                identity={"model": model, "precision": run.precision, "step": step, "batch_size": size},
-                target="fastbs.bench.inference:measure_inference",
-                arguments={
-                    "model": model,
-                    "norm": run.norm,
-                    "classes": setting.classes(model),
-                    "image_size": run.image_size,
-                    "batch_size": size,
-                    "precision": run.precision,
-                    "step": step,
-                    "device": setting.device,
-                    "threads": setting.threads,
-                    **_blocks(plan),
-                },
-                threads=setting.threads,
-            )
-        )
+        net = {"model": model, "norm": run.norm, "classes": setting.classes(model), "image_size": run.image_size}
+        name = {"model": model, "precision": run.precision, "backend": step, "trained_at": None}
+        arguments = net | {"precision": run.precision, "step": step} | how
+        cells += [_pass(plan, setting, "measure_inference", name, arguments, size) for size in plan.batch_sizes]
+    for folder in plan.artifacts:
+        document = ArtifactFolder(Path(folder)).read()
+        arguments = {"folder": folder, "image_size": document["run"]["image_size"]} | how
+        name = identity_of(document)
+        cells += [_pass(plan, setting, "measure_artifact", name, arguments, size) for size in plan.batch_sizes]
     return cells
+
+
+def _pass(
+    plan: BenchPlan, setting: Setting, function: str, name: dict[str, Any], arguments: dict[str, Any], size: int
+) -> Cell:
+    return Cell(
+        question="inference",
+        identity=name | {"cuda_graph": plan.cuda_graph, "batch_size": size},
+        target=f"fastbs.bench.inference:{function}",
+        arguments=arguments | {"batch_size": size},
+        threads=setting.threads,
+    )
 
 
 def _accuracy(plan: BenchPlan, setting: Setting) -> list[Cell]:

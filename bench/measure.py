@@ -36,7 +36,9 @@ CONTENTS = {
     "throughput": "a step is input, forward, backward, update and the sums of loss and hits",
     "update": "an update is the optimizer's step alone, again and again on the same gradients",
     "data": "a batch is what the loader hands out, with nothing done to it",
-    "inference": "a pass is forward alone on a batch that lies on the device, not waited for one by one",
+    "inference": "images/s: forward alone on a batch that lies on the device, again and again, not waited for one by "
+    "one; p50 to p99: one batch from the host and back, each waited for, over all calls of all processes (on a CPU "
+    "nothing is copied); first: the first call, loading apart",
     "accuracy": "a whole training in each process, its seed; the time is that of training alone",
     "step": "a step is one call of the function's own",
 }

@@ -40,6 +40,8 @@ class BenchPlan:
     block_seconds: float = 0.5
     detail: bool = True  # look closer at a training step once it is timed: phases, operators, host time
     function: str | None = None  # of question "step": module:name or file.py:name
+    artifacts: tuple[str, ...] = ()  # of question "inference": folders with exported nets, measured beside torch
+    cuda_graph: bool = False  # likewise: passes are captured and replayed
     target: float = 0.75  # of question "accuracy": top1 to reach ...
     epochs: float = 5  # ... within
     lr: float = 0.001
@@ -67,6 +69,8 @@ class BenchPlan:
             raise BadInput(f"block-seconds: {self.block_seconds:g} is not between 0.01 and 60")
         if "step" in self.questions and self.function is None:
             raise BadInput("function: name what is to be measured, --function module:name or --function file.py:name")
+        if (self.artifacts or self.cuda_graph) and "inference" not in self.questions:
+            raise BadInput(f"{'artifact' if self.artifacts else 'cuda-graph'}: belongs to fastbs bench inference")
         if self.find_max and "throughput" not in self.questions:
             raise BadInput("find-max: belongs to fastbs bench throughput")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastbs import worker
+from fastbs.bench.artifacts import precisions_of
 from fastbs.bench.images import bench_images
 from fastbs.bench.plan import BenchPlan
 from fastbs.config import RunConfig
@@ -36,6 +37,9 @@ class Setting:
 
     @cached_property
     def precisions(self) -> tuple[str | None, ...]:
+        """Of torch's steps; beside exported nets, where nothing is said, theirs on a GPU and fp32 on a CPU."""
+        if self.plan.artifacts and not self.plan.precisions:
+            return ("fp32",) if self.device == "cpu" else precisions_of(self.plan)
         return self.plan.precisions or (None,)
 
     def run(self, model: str, precision: str | None, loader: str) -> RunConfig:

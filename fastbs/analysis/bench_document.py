@@ -10,6 +10,7 @@ from fastbs.analysis.bench_curves import make_curve
 from fastbs.analysis.bench_identity import curve_key
 from fastbs.analysis.bench_ratios import input_gap, loader_ratios
 from fastbs.analysis.bench_rows import make_bench_row
+from fastbs.analysis.latency_rows import latency
 from fastbs.analysis.measured_cell import MeasuredCell
 from fastbs.analysis.update_rows import steps_of_model, update_costs, update_curve
 from fastbs.results.files import SCHEMA
@@ -70,5 +71,5 @@ def _row(cell: MeasuredCell, measured: Sequence[MeasuredCell]) -> dict[str, Any]
         case "accuracy":
             return row | accuracy(cell)
         case "inference":
-            return row | {"latency_ms": row["step_ms"], "latency_ms_interval": row["step_ms_interval"]}
+            return row | latency(cell)
     return row

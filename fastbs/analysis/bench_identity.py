@@ -7,7 +7,7 @@ from typing import Any
 
 IDENTITY: dict[str, tuple[str, ...]] = {
     "throughput": ("model", "precision", "loader", "input", "step", "allocator", "batch_size"),
-    "inference": ("model", "precision", "step", "batch_size"),
+    "inference": ("model", "precision", "backend", "trained_at", "cuda_graph", "batch_size"),
     "data": ("loader", "input", "image_size", "batch_size"),
     "update": ("model", "optimizer", "implementation"),
     "accuracy": ("model", "precision", "loader", "step", "batch_size"),

@@ -26,6 +26,14 @@ NOTHING_MATCHED = 5
     "--processes", type=int, help="Fresh processes per row; 5 when the file is meant for compare. [default: 3]"
 )
 @click.option("--find-max", is_flag=True, default=None, help="Find the largest batch size that runs (throughput).")
+@click.option(
+    "--artifact",
+    "artifacts",
+    multiple=True,
+    type=click.Path(path_type=str),
+    help="Exported nets to measure beside torch (inference): an artefact, a run or a sweep; again for more.",
+)
+@click.option("--cuda-graph", is_flag=True, default=None, help="Capture passes and replay them (inference).")
 @click.option("--target", type=float, help="Top1 to reach (accuracy).  [default: 0.75]")
 @click.option("--epochs", type=float, help="At most so many (accuracy).  [default: 5]")
 @click.option("--lr", type=float, help="Learning rate at every batch size (accuracy).  [default: 0.001]")
@@ -38,6 +46,7 @@ def bench(question: str, pytest_args: tuple[str, ...], file: Path | None, style:
     try:
         import pytest_benchmark  # noqa: F401, the plugin is loaded by name
 
+        from fastbs.bench.artifacts import plan_artifacts, write_latencies
         from fastbs.bench.plan import QUESTIONS, BenchPlan
         from fastbs.bench.run import NothingMatched, run_bench
     except ModuleNotFoundError as error:
@@ -47,7 +56,7 @@ def bench(question: str, pytest_args: tuple[str, ...], file: Path | None, style:
     if pytest_args and not pytest_args[0].startswith("-"):
         raise BadInput(f"{pytest_args[0]}: not an option; images are given with --data, options of pytest after --")
     questions = [name for name in QUESTIONS if name != "step"] if question == "all" else [question]
-    plan = BenchPlan.from_json({"questions": questions, **given(options)}, "options")
+    plan = plan_artifacts(BenchPlan.from_json({"questions": questions, **given(options)}, "options"))
     try:
         document = run_bench(plan, file, pytest_args)
     except KeyboardInterrupt:
@@ -56,6 +65,7 @@ def bench(question: str, pytest_args: tuple[str, ...], file: Path | None, style:
         click.echo(f"fastbs: no row matches {' '.join(pytest_args)}", err=True)
         sys.exit(NOTHING_MATCHED)
     measured = document["fastbs"]
+    write_latencies(plan, measured)
     click.echo(dump_json(document) if style == "json" else render_bench(measured, style), nl=style != "json")
     sys.exit(failed(measured))
 

@@ -14,6 +14,7 @@ from fastbs.analysis.bench_identity import IDENTITY, curve_key
 from fastbs.rendering.bench_columns import columns_of
 from fastbs.rendering.bench_sentences import (
     curve_sentences,
+    deployed_as,
     largest_sentence,
     phase_sentences,
     reason_sentence,
@@ -25,6 +26,7 @@ from fastbs.rendering.processor import processor
 from fastbs.results.files import dump_json
 
 Rows = list[dict[str, Any]]
+IN_COLUMNS = {"data": ("loader",), "inference": ("precision", "backend", "trained_at", "cuda_graph")}
 
 
 def render_bench(document: dict[str, Any], style: str) -> str:
@@ -53,6 +55,8 @@ def _block_key(row: Mapping[str, Any]) -> Any:
             return ("update", row["model"], row["optimizer"])
         case "data":
             return ("data", row["image_size"])
+        case "inference":
+            return ("inference", row["model"])
     return curve_key(row)
 
 
@@ -66,12 +70,12 @@ def _block(rows: Rows, curves: list[dict[str, Any]], document: dict[str, Any], m
     columns = columns_of(question, ordered)
     names, cells = [name for name, _ in columns], [[cell(row) for _, cell in columns] for row in ordered]
     layout: dict[str, Any] = {"tablefmt": "pipe", "headers": "firstrow"} if markdown else {"tablefmt": "plain"}
-    colalign = ["left" if name in ("update", "loader") else "right" for name in names]
+    colalign = ["left" if name in ("update", "loader", "net") else "right" for name in names]
     table = tabulate([names, *cells], colalign=colalign, disable_numparse=True, **layout)
     below = share_sentence(ordered)
     on_gpu = document["settings"].get("device") == "cuda"
     for curve in curves:
-        name = f"{curve['loader']}: " if question == "data" else ""
+        name = _named_curve(question, curve)
         below += [name + sentence for sentence in curve_sentences(curve, on_gpu)]
     below += phase_sentences(ordered)
     below += [reason_sentence(row) for row in ordered if row["reason"]]
@@ -81,10 +85,20 @@ def _block(rows: Rows, curves: list[dict[str, Any]], document: dict[str, Any], m
     return [*within_width(_headline(rows, document)), *space, table, *space, *below]
 
 
+def _named_curve(question: str, curve: Mapping[str, Any]) -> str:
+    """Where several curves share a table."""
+    match question:
+        case "data":
+            return f"{curve['loader']}: "
+        case "inference":
+            return f"{deployed_as(curve)}: "
+    return ""
+
+
 def _headline(rows: Rows, document: dict[str, Any]) -> str:
     """What is measured on what, by how many processes."""
     row, settings = rows[0], document["settings"]
-    without = ["batch_size", "implementation", "input", *(["loader"] if row["question"] == "data" else [])]
+    without = ["batch_size", "implementation", "input", *IN_COLUMNS.get(row["question"], ())]
     named = [_named(name, row[name]) for name in IDENTITY[row["question"]] if name not in without]
     device = settings.get("device")
     where = f"{device or NOTHING} ({processor(document['machine'], device)})"

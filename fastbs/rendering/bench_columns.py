@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from fastbs.rendering.bench_sentences import deployed_as
 from fastbs.rendering.numbers import NOTHING, count, fraction, percent, significant, size, with_spread
 
 Row = dict[str, Any]
@@ -13,7 +14,7 @@ Column = tuple[str, Callable[[Row], str]]
 
 def columns_of(question: str, rows: Sequence[Row]) -> list[Column]:
     """Name and text of each column; a column without a value in any of `rows` is left out."""
-    columns = {"update": _update, "accuracy": _accuracy}.get(question, _steps)(rows)
+    columns = {"update": _update, "accuracy": _accuracy, "inference": _inference}.get(question, _steps)(rows)
     shown = [column for column in columns if any(column[1](row) != NOTHING for row in rows)]
     if any(row["status"] != "ok" for row in rows):
         shown.append(("processes", _statuses))
@@ -30,7 +31,7 @@ def _steps(rows: Sequence[Row]) -> Iterator[Column]:
     yield "batch", lambda row: count(row["batch_size"])
     if rows[0]["question"] == "data":
         yield "loader", lambda row: str(row["loader"])
-    yield {"inference": "pass ms", "data": "batch ms"}.get(rows[0]["question"], "step ms"), _step_ms
+    yield {"data": "batch ms"}.get(rows[0]["question"], "step ms"), _step_ms
     yield "images/s", lambda row: significant(row["images_per_second"])
     yield "rank", rank
     yield "of best", lambda row: _of(row["images_per_second"], speeds)
@@ -43,6 +44,30 @@ def _steps(rows: Sequence[Row]) -> Iterator[Column]:
     yield "memory", lambda row: size(_memory(row))
     yield "mJ/image", lambda row: significant(_thousand(row["energy_joules_per_image"]))
     yield "faults/image", lambda row: significant(row["minor_faults_per_image"])
+    yield "MHz", lambda row: count(row["sm_clock_mhz"])
+    yield "throttled", lambda row: percent(row["throttled_share"]) if row["throttled_share"] else NOTHING
+
+
+def _inference(rows: Sequence[Row]) -> Iterator[Column]:
+    speeds = sorted((row["images_per_second"] for row in rows if row["images_per_second"] is not None), reverse=True)
+
+    def percentile(name: str) -> Callable[[Row], str]:
+        return lambda row: significant((row["latency"] or {}).get(name))
+
+    yield "batch", lambda row: count(row["batch_size"])
+    yield "net", deployed_as
+    yield "p50 ms", percentile("p50_ms")
+    for p in (90, 95, 99):
+        yield f"p{p}", percentile(f"p{p}_ms")
+    yield "images/s", lambda row: significant(row["images_per_second"])
+    yield "of best", lambda row: _of(row["images_per_second"], speeds)
+    yield "first ms", lambda row: significant(row["first_ms"])
+    yield "H2D ms", lambda row: significant(row["h2d_ms"])
+    yield "compute", lambda row: significant(row["compute_ms"])
+    yield "D2H", lambda row: significant(row["d2h_ms"])
+    yield "enqueue", lambda row: significant(row["enqueue_ms"])
+    yield "bound by", lambda row: "host" if row["host_bound"] else NOTHING
+    yield "memory", lambda row: size(_memory(row))
     yield "MHz", lambda row: count(row["sm_clock_mhz"])
     yield "throttled", lambda row: percent(row["throttled_share"]) if row["throttled_share"] else NOTHING
 

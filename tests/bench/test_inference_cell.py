@@ -19,6 +19,9 @@ SETTINGS = {
     "threads": 1,
     "blocks": 2,
     "block_seconds": 0.02,
+    "cuda_graph": False,
+    "detail": True,
+    "least_calls": 7,
 }
 
 

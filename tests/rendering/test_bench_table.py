@@ -180,10 +180,10 @@ def test_trainings_show_what_they_reached():
 
 
 def test_names_fit_the_question():
-    inference = {"model": "small", "precision": "bf16", "step": "eager"}
+    inference = {"model": "small", "precision": "bf16", "backend": "eager", "trained_at": 8, "cuda_graph": False}
     asked = [{"question": "inference", "identity": inference | {"batch_size": size}} for size in SIZES]
     text = render(asked, steps())
-    assert "pass ms" in text and " pass = 1.20" in text
+    assert "eager bf16 of 8" in text and " eager bf16 of 8: pass = 1.20" in text
     loading = {"loader": "dali", "input": "real", "image_size": 64}
     asked = [{"question": "data", "identity": loading | {"batch_size": size}} for size in SIZES]
     text = render(asked, steps(first_batch_seconds=0.25))
