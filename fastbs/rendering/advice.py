@@ -10,6 +10,7 @@ from typing import Any
 from tabulate import tabulate
 
 from fastbs.rendering.advice_columns import columns_of
+from fastbs.rendering.advice_inference import inference_sentences
 from fastbs.rendering.advice_sentences import (
     commands,
     give_sentences,
@@ -63,12 +64,13 @@ def _markdown(document: dict[str, Any]) -> list[str]:
 
 
 def _above(document: dict[str, Any]) -> list[str]:
-    """What is recommended, or why nothing is."""
+    """What is recommended, or why nothing is; then what a limit on latency leaves."""
+    inference = inference_sentences(document["latency"]) if "latency" in document else []
     if document["refused"]:
-        return refusal_sentences(document)
+        return [*refusal_sentences(document), *inference]
     if document["recommended"] is None:
-        return give_sentences(document)
-    return [card_line(document["card"]), time_sentence(document), *limit_sentences(document)]
+        return [*give_sentences(document), *inference]
+    return [card_line(document["card"]), time_sentence(document), *limit_sentences(document), *inference]
 
 
 def _why(document: dict[str, Any]) -> list[tuple[str, str]]:
