@@ -16,17 +16,15 @@ def inference_sentences(found: Row) -> list[str]:
     """`found` is that of `analysis.advice.inference`: the best first, then each kind of artefact."""
     limit, best = f"p99 within {found['limit_ms']:g} ms", found["best"]
     if best:
-        said = [
-            f"inference: {limit}, most images/s: {_named(best)} at batch {count(best['batch_size'])} ({_speed(best)})"
-        ]
+        said = [f"{limit}, most images/s: {_named(best)} at batch {count(best['batch_size'])} ({_speed(best)})"]
     elif found["exit_code"] == 1:
-        said = [f"inference: NO BATCH SIZE with {limit}"]
+        said = [f"NO BATCH SIZE with {limit}"]
     else:
-        said = [f"inference: {limit}: not known, {'no latency counts' if found['kinds'] else 'nothing was exported'}"]
+        said = [f"{limit}: not known, {'no latency counts' if found['kinds'] else 'nothing was exported'}"]
     said += [f"{_named(row)}: {_of_kind(row)}" for row in found["kinds"]]
     return [
         *said,
-        "latency of the exported net does not depend on the batch size it was trained at (same layers, same shapes): the "
+        "latency of the exported net does not depend on its training batch size (same layers, same shapes): the "
         "limit is one of the inference batch size, not of the recommendation",
     ]
 
@@ -53,5 +51,5 @@ def _named(row: Row) -> str:
 
 
 def _speed(one: Row) -> str:
-    of = f" (the largest of {one['artefacts']})" if one["artefacts"] > 1 else ""
-    return f"p99 {significant(one['p99_ms'])} ms{of}, {significant(one['images_per_second'])} images/s"
+    of = f", the worst of {one['artefacts']} artefacts" if one["artefacts"] > 1 else ""
+    return f"p99 {significant(one['p99_ms'])} ms{of}; {significant(one['images_per_second'])} images/s"

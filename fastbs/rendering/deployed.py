@@ -98,8 +98,8 @@ def _machines(lines: Sequence[Line]) -> list[str]:
 
 def _checked(line: Line) -> str:
     row, checks = line[0], line[0]["checks"]
-    made = checks["ok"] + checks["failed"]
-    return f"{checks['ok']}/{row['exported']} ok" if made else f"0/{row['exported']}"
+    made, graph = checks["ok"] + checks["failed"], "graph " if row["engines"]["built, not run"] else ""
+    return f"{checks['ok']}/{row['exported']} {graph}ok" if made else f"0/{row['exported']}"
 
 
 def _top1(line: Line) -> str:

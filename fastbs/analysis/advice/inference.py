@@ -29,14 +29,14 @@ def advise_inference(nets: Sequence[DeployedNet], limit: float, sweep: str, run:
         kinds.setdefault((net.to, net.precision), []).append(net)
     found = [row for kind in sorted(kinds) for row in _of_kind(kinds[kind], 1e3 * limit, sweep)]
     within = [row for row in found if row["within"]]
-    unknown = [row["next"] for row in found if row["next"]] if found else _from_nothing(sweep, run)
-    known = any(row["least"] for row in found) or not unknown
+    known = any(row["least"] for row in found) or (nets and all(row["failed"] == row["exported"] for row in found))
+    commands = [row["next"] for row in found if row["next"]]
     return {
         "limit_ms": 1e3 * limit,
         "exit_code": FINE if within else NONE_WITHIN if known else TOO_LITTLE,
         "best": _best(within),
         "kinds": found,
-        "next": list(dict.fromkeys(unknown)),
+        "next": list(dict.fromkeys(commands)) if commands or known else _from_nothing(sweep, run),
     }
 
 
@@ -98,16 +98,20 @@ def _way(machine: str | None, graph: bool, sizes: dict[int, dict[str, Any]], lim
 
 
 def _missing(nets: Sequence[DeployedNet], good: Sequence[DeployedNet], sweep: str) -> dict[str, Any]:
-    """Why no latency of this kind counts, and the command that would change it; no command where all checks failed."""
+    """Why no latency of this kind counts, and the command that would change it; none where nothing here would."""
     if good:
-        reason = next((row.reason for net in good for row in net.latency if row.reason), None)
+        rows = [row for net in good for row in net.latency]
+        reason = next((row.reason for row in rows if row.reason), None)
         said = f"not measured: {reason}" if reason else _stale("not measured", [net.latency_finding for net in good])
-        return {"missing": said, "next": shlex.join(["fastbs", "bench", "inference", "--artifact", good[0].folder])}
+        again = shlex.join(["fastbs", "bench", "inference", "--artifact", good[0].folder])
+        cannot = rows and all(row.status == "unsupported" for row in rows)
+        return {"missing": said, "next": None if cannot else again}
     if all(net.check and not net.check.ok for net in nets):
         return {"missing": "no artefact passed its check", "next": None}
     unrun = next((net for net in nets if net.check and net.check.ok), None)
     if unrun and unrun.check:
-        return {"missing": f"engine {unrun.check.engine}", "next": shlex.join(["fastbs", "check", unrun.folder])}
+        said = f"engine {unrun.check.engine}; check it where its card is"
+        return {"missing": said, "next": shlex.join(["fastbs", "check", unrun.folder])}
     said = _stale("not checked", [net.check_finding for net in nets])
     return {"missing": said, "next": shlex.join(["fastbs", "check", sweep])}
 
