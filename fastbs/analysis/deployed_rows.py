@@ -17,8 +17,9 @@ def deployed_rows(nets: Sequence[DeployedNet]) -> list[dict[str, Any]]:
     "exported" counts artefacts, and each of them once in "checks" and once in "latencies". Of all checks that compared
     answers, failed ones too: "top1_trained" and "top1" (fractions) are means over artefacts, "flips" their sum,
     "agreement" the part of all images without a flip, "error" the largest of any, in spreads of the trained net's
-    logits, null where a logit is not finite. "images" and "evaluators" are those that occur. "engines" counts engines
-    that ran, and those that were "built, not run".
+    logits, null where a logit is not finite. "evaluators" are those that occur, each with the number of its images and
+    of the checks that it made; "other_images" counts checks on others than the run's. "engines" counts engines that
+    ran, and those that were "built, not run".
     """
     groups: dict[tuple[str, int, str, str], list[DeployedNet]] = {}
     for net in nets:
@@ -39,13 +40,16 @@ def _row(nets: Sequence[DeployedNet]) -> dict[str, Any]:
         "precision": nets[0].precision,
         "exported": len(nets),
         "checks": _check_counts(nets),
-        "evaluators": sorted({check.evaluator for check in checks if check.evaluator}),
+        "evaluators": [
+            {"name": name, "images": images, "checks": n}
+            for (name, images), n in sorted(Counter(one for check in checks for one in check.evaluators).items())
+        ],
+        "other_images": sum(not one.same_images for one in compared),
         "engines": {
             "run": sum(check.engine == "run" for check in checks),
             "built, not run": sum(check.engine_not_run for check in checks),
         },
         "failures": [f"{net.folder}: {failure}" for net in nets if net.check for failure in net.check.failures],
-        "images": sorted({one.images for one in compared}),
         "top1_trained": _mean([one.top1_trained for one in compared]),
         "top1": _mean([one.top1 for one in compared]),
         "agreement": 1 - flips / images if compared else None,

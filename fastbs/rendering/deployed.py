@@ -148,12 +148,14 @@ def _problems(row: Row) -> Iterator[str]:
         yield f"{many}engine built, not run; what was checked is the graph it was built from"
     if checks["failed"]:
         yield f"{checks['failed']} of {row['exported']} failed the check"
+    if row["other_images"]:
+        yield f"{row['other_images']} of {row['exported']} checked on other images than those of their runs"
     if checks["not made"]:
         yield f"{checks['not made']} of {row['exported']} not checked"
     if checks["stale"]:
-        yield f"{checks['stale']} of {row['exported']} exported anew since the check"
+        yield f"{checks['stale']} of {row['exported']} changed or trained anew since the check"
     if row["latencies"]["stale"]:
-        yield f"{row['latencies']['stale']} of {row['exported']} exported anew since the latency was measured"
+        yield f"{row['latencies']['stale']} of {row['exported']} changed or trained anew since the latency was measured"
     reasons: dict[str, list[str]] = {}
     for cell in row["latency"]:
         for status, n in cell["status_counts"].items():
@@ -167,9 +169,9 @@ def _problems(row: Row) -> Iterator[str]:
 def _legend(rows: Sequence[Row], lines: Sequence[Line], shown: Sequence[int]) -> list[str]:
     checked: dict[str, dict[str, None]] = {}
     for row in rows:
-        images = f" ({', '.join(map(count, row['images']))} images)" if row["images"] else ""
         for evaluator in row["evaluators"]:
-            checked.setdefault(f"{evaluator}{images}", {})[kind(row)] = None
+            name = f"{evaluator['name']} ({count(evaluator['images'])} images)"
+            checked.setdefault(name, {})[kind(row)] = None
     said = [f"checked by {evaluator}: {', '.join(kinds)}" for evaluator, kinds in checked.items()]
     said += ["; ".join(LEGEND)]
     measured = sorted({size for _, cells in lines for size in cells})

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from fastbs.results.artifact_folder import ArtifactFolder, digest
 from fastbs.results.checked import Checked
 from fastbs.results.files import read_json
 from fastbs.results.sweep_folder import SweepFolder
 
-Finding = Literal["made", "not made", "stale"]  # stale: of another artefact or run than lies here now
+Finding = Literal["made", "not made", "stale"]  # stale: artefact or run are others by now
 FINDINGS: tuple[Finding, ...] = ("made", "not made", "stale")
 
 
@@ -25,6 +25,7 @@ class Compared:
     top1: float
     flips: int  # images that get another class
     error: float | None  # largest difference of a logit, in spreads; None where one is not finite
+    same_images: bool  # as those that the run was validated on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class CheckFound:
 
     ok: bool
     failures: tuple[str, ...] = ()
-    evaluator: str | None = None
+    evaluators: tuple[tuple[str, int], ...] = ()  # who computed, and how many images
     engine: str | None = None  # "run", or "built, not run: ..."; None of what is no engine
     compared: Compared | None = None
 
@@ -89,18 +90,18 @@ def _of_run(path: Path, planned: Checked) -> Iterator[DeployedNet]:
 
 
 def _read(artifact: ArtifactFolder, planned: Checked) -> DeployedNet:
-    document = read_json(artifact.document, "artifact")
-    own = Checked(document, str(artifact.document))
-    config = planned["config"]
+    document = artifact.load()
+    own, config = Checked(document, str(artifact.document)), planned["config"]
     trained = (planned["arm"].text(), config["batch_size"].count(), int(config["seed"].zero_or_more()))
-    exported = tuple(own["run"][key].value for key in ("arm", "batch_size", "seed"))
-    here = exported == trained and document.get("digest") == digest(document)
-    checked, check = _finding(artifact.check, "artifact-check", document, here)
-    timed, latency = _finding(artifact.latency, "latency", document, here)
-    failed = check is not None and check["status"].text() == "failed"
-    if failed:
-        checked = "made"  # also where artifact.json itself is what was found to be changed
     to, precision = own["to"].text(), own["precision"].text()
+    exported = tuple(own["run"][key].value for key in ("arm", "batch_size", "seed"))
+    intact = exported == trained and document["digest"] == digest(document)
+    check = _found(artifact.check, "artifact-check")
+    latency = _found(artifact.latency, "latency")
+    checked = _finding(artifact, artifact.check, check, intact)
+    if check and check.value.get("digest") == document["digest"] and check["status"].text() == "failed":
+        checked = "made"  # what it found may be just that the artefact was changed
+    timed = _finding(artifact, artifact.latency, latency, intact)
     return DeployedNet(
         folder=str(artifact.path),
         arm=trained[0],
@@ -115,33 +116,40 @@ def _read(artifact: ArtifactFolder, planned: Checked) -> DeployedNet:
     )
 
 
-def _finding(path: Path, kind: str, document: Mapping[str, Any], here: bool) -> tuple[Finding, Checked | None]:
-    """Whether `path` holds something about `document`, and that; `here`: the artefact is the run's own, unchanged."""
-    if not path.exists():
-        return "not made", None
-    found = read_json(path, kind)
-    if found.get("digest") != document.get("digest"):
-        return "stale", None
-    return ("made" if here else "stale"), Checked(found, str(path))
+def _found(path: Path, kind: str) -> Checked | None:
+    return Checked(read_json(path, kind), str(path)) if path.exists() else None
+
+
+def _finding(artifact: ArtifactFolder, path: Path, found: Checked | None, intact: bool) -> Finding:
+    """`intact`: artifact.json is as it was written, and of the run that it lies in."""
+    if found is None:
+        return "not made"
+    return "made" if intact and artifact.finding(path, found["kind"].text()) else "stale"
 
 
 def _check(found: Checked) -> CheckFound:
+    """Of fp16, some images are also computed with every result rounded: that is part of its error."""
+    parts = [found, *([rounded] if (rounded := found.get("rounded")).value else [])]
+    parts = [part for part in parts if part.get("images").value is not None]
     return CheckFound(
         ok=found["status"].text() == "ok",
         failures=tuple(failure.text() for failure in found.get("failures").each()),
-        evaluator=found.get("evaluator").known(Checked.text),
+        evaluators=tuple((part["evaluator"].text(), part["images"].count()) for part in parts),
         engine=found.get("engine").known(Checked.text),
-        compared=None if found.get("images").value is None else _compared(found),
+        compared=_compared(found, parts) if found.get("images").value is not None else None,
     )
 
 
-def _compared(found: Checked) -> Compared:
+def _compared(found: Checked, parts: Sequence[Checked]) -> Compared:
+    errors = [part["error"]["max"].known(Checked.zero_or_more) for part in parts]
+    finite = [error for error in errors if error is not None]
     return Compared(
         images=found["images"].count(),
         top1_trained=found["top1_reference"].fraction(),
         top1=found["top1"].fraction(),
         flips=int(found["flips"].zero_or_more()),
-        error=found["error"]["max"].known(Checked.zero_or_more),
+        error=max(finite) if len(finite) == len(errors) else None,
+        same_images=found["same_images"].flag(),
     )
 
 

@@ -15,12 +15,12 @@ def net(size=8, seed=0, **more):
     return DeployedNet(**values | {"to": "onnx", "precision": "fp16"} | more)
 
 
-def checked(ok=True, *, flips=0, images=100, error=0.001, top1=0.9, engine=None):
-    compared = Compared(images=images, top1_trained=0.9, top1=top1, flips=flips, error=error)
+def checked(ok=True, *, flips=0, images=100, error=0.001, top1=0.9, engine=None, same_images=True):
+    compared = Compared(images=images, top1_trained=0.9, top1=top1, flips=flips, error=error, same_images=same_images)
     failures = () if ok else ("too many flips",)
     return {
         "check_finding": "made",
-        "check": CheckFound(ok=ok, failures=failures, evaluator="ort", engine=engine, compared=compared),
+        "check": CheckFound(ok=ok, failures=failures, evaluators=(("ort", images),), engine=engine, compared=compared),
     }
 
 
@@ -112,8 +112,14 @@ def test_numbers_of_failed_checks_are_not_left_out():
     nets = [net(seed=0, **checked(top1=0.9)), net(seed=1, **checked(False, flips=6, images=200, error=0.5, top1=0.6))]
     [row] = deployed_rows(nets)
     assert (row["flips"], row["error"], row["agreement"]) == (6, 0.5, 1 - 6 / 300)
-    assert row["top1"] == pytest.approx(0.75) and row["images"] == [100, 200]
+    assert row["top1"] == pytest.approx(0.75) and row["other_images"] == 0
+    assert row["evaluators"] == [{"name": "ort", "images": n, "checks": 1} for n in (100, 200)]
     assert row["failures"] == ["s/runs/b8-s1/deployed/x: too many flips"]
+
+
+def test_checks_on_other_images_are_counted():
+    [row] = deployed_rows([net(seed=seed, **checked(same_images=seed == 0)) for seed in range(3)])
+    assert row["other_images"] == 2
 
 
 def test_one_logit_that_is_not_finite_leaves_no_largest_error():
@@ -208,9 +214,9 @@ UNRUN = checked(engine="built, not run: no NVIDIA GPU here")
         ([], 4, [], EXPORT),
         ([net()], 4, ["not checked"], [CHECK]),
         ([net(**timed({1: 1.0}))], 4, ["not checked"], [CHECK]),
-        ([net(check_finding="stale")], 4, ["not checked since it was exported anew"], [CHECK]),
+        ([net(check_finding="stale")], 4, ["not checked since artefact or run changed"], [CHECK]),
         ([net(**checked())], 4, ["not measured"], [BENCH]),
-        ([net(**checked(), latency_finding="stale")], 4, ["not measured since it was exported anew"], [BENCH]),
+        ([net(**checked(), latency_finding="stale")], 4, ["not measured since artefact or run changed"], [BENCH]),
         ([net(**checked(), **UNSUPPORTED)], 4, ["not measured: no bf16"], EXPORT),
         ([net(**checked(), **timed({1: 1.0}, status="failed", reason="x"))], 4, ["not measured: x"], [BENCH]),
         ([net(**checked(False), **timed({1: 1.0}))], 1, ["no artefact passed its check"], []),

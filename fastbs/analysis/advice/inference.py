@@ -117,7 +117,7 @@ def _missing(nets: Sequence[DeployedNet], good: Sequence[DeployedNet], sweep: st
 
 
 def _stale(missing: str, findings: Sequence[str]) -> str:
-    return f"{missing} since it was exported anew" if "stale" in findings else missing
+    return f"{missing} since artefact or run changed" if "stale" in findings else missing
 
 
 def _from_nothing(sweep: str, run: str) -> list[str]:
