@@ -149,7 +149,7 @@ def _compared(found: Checked, parts: Sequence[Checked]) -> Compared:
         top1=found["top1"].fraction(),
         flips=int(found["flips"].zero_or_more()),
         error=max(finite) if len(finite) == len(errors) else None,
-        same_images=found["same_images"].flag(),
+        same_images=found.get("same_images").known(Checked.flag) is not False,
     )
 
 
