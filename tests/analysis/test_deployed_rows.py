@@ -195,6 +195,12 @@ def test_the_worst_artefact_decides_and_the_median_speed_is_named():
     assert advise([*nets, net(seed=3, **checked(), **timed({8: 5.1}))])["exit_code"] == 1
 
 
+def test_a_size_that_one_artefact_could_not_be_measured_at_keeps_no_limit():
+    out_of_memory = net(seed=1, **checked(), **timed({8: 2.0}, status="oom", reason="out of memory"))
+    [row] = advise([net(**checked(), **timed({1: 1.0, 8: 2.0})), out_of_memory])["kinds"]
+    assert row["batch_sizes"] == [1] and row["within"]["batch_size"] == 1
+
+
 def test_of_all_within_the_limit_the_fastest_is_best_even_if_another_size_is_larger():
     nets = [net(**checked(), **timed({1: 0.1, 8: 4.9})), net(precision="fp32", **checked(), **timed({4: 4.0}))]
     found = advise(nets)
