@@ -16,6 +16,7 @@ Line = tuple[Row, Mapping[int, Row]]  # a row, and its latencies in one way, by 
 Column = tuple[str, Callable[[Line], str]]
 
 FEW = 3  # inference batch sizes in the table at most
+ON = 20  # letters of a machine's name
 WHERE = {"same-updates": ", same updates", "scaled-lr": ", lr scaled"}
 LEGEND = (
     "checked: artefacts that passed, of those exported",
@@ -73,7 +74,7 @@ def _table(lines: Sequence[Line], sizes: Sequence[int], layout: str) -> str:
     columns: list[Column] = [
         ("batch", lambda line: count(line[0]["batch_size"]) + WHERE.get(line[0]["arm"], "")),
         ("net", lambda line: kind(line[0]) + (", graph" if _first(line, "cuda_graph") else "")),
-        *([("on", lambda line: _cell(_first(line, "machine") or NOTHING))] if len(_machines(lines)) > 1 else []),
+        *([("on", lambda line: _cell(_first(line, "machine") or NOTHING)[:ON])] if len(_machines(lines)) > 1 else []),
         ("checked", _checked),
         ("top1", _top1),
         ("agree", _agreement),

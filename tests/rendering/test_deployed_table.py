@@ -83,7 +83,7 @@ ROWS = st.lists(
         st.sampled_from([1, 8, 16384]),
         st.sampled_from(["onnx", "torch-tensorrt"]),
         SIZES,
-        st.sampled_from(["AMD EPYC 9B14", "NVIDIA H200", None]),
+        st.sampled_from(["AMD EPYC 9B14 " + "96-Core Processor " * 9, "NVIDIA H200", None]),
         st.booleans(),
         st.sampled_from([{}, UNCHECKED, FAILED, UNRUN, {"arm": "same-updates"}]),
     ),

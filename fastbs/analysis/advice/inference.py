@@ -84,8 +84,8 @@ def _timed(sizes: dict[int, list[LatencyRow]]) -> dict[int, dict[str, Any]]:
 
 
 def _way(machine: str | None, graph: bool, sizes: dict[int, dict[str, Any]], limit_ms: float) -> dict[str, Any]:
-    """Of the sizes that keep the limit "within" is the largest and "fastest" the one with most images/s; "least" has the
-    least p99 of all. Null where there is none."""
+    """Of the sizes that keep the limit, "within" is the largest and "fastest" the one with most images/s; "least" has
+    the least p99 of all. Null where there is none."""
     kept = [one for one in sizes.values() if one["p99_ms"] <= limit_ms]
     return {
         "machine": machine,
