@@ -22,6 +22,7 @@ from fastbs.results.files import require_writable, write_json
 @click.option("--deadline", type=Duration(), help="Training time to the target at most: 10m, 8h.")
 @click.option("--max-memory", type=MemorySize(), help="Peak memory at most: 80G.")
 @click.option("--max-energy", type=Energy(), help="Energy to the target at most: 5kJ, 2Wh.")
+@click.option("--latency", type=Duration(), help="Of exported nets: 99th percentile at most, for inference: 5ms.")
 @click.option("--images", type=click.IntRange(1), help="Advise for so many training images, at as many epochs.")
 @click.option("--on", type=click.Path(path_type=Path), help="Throughput bench of another machine: advise for that one.")
 @click.option("--gpus", type=BatchSizes(), help="Instead: time to the target on so many GPUs, on paper: 1..4096x2.")
@@ -35,6 +36,7 @@ def advise(
     deadline: float | None,
     max_memory: float | None,
     max_energy: float | None,
+    latency: float | None,
     images: int | None,
     on: Path | None,
     gpus: tuple[int, ...] | None,
@@ -46,6 +48,7 @@ def advise(
     """Recommend a batch size from RECORDS: a sweep to a target, or a pilot with its noise scale and a throughput bench.
 
     From a folder of images it makes these two first, within --budget; the settings of a training are for that.
+    --latency says which batch sizes the sweep's exported nets may be served at; see fastbs export.
 
     Exit codes: 0 recommended · 1 no size keeps the limits; says what would have to give · 2 bad input · 4 too little to
     go by; says what to run next.
@@ -72,6 +75,7 @@ def advise(
         deadline=deadline,
         max_memory=max_memory,
         max_energy=max_energy,
+        latency=latency,
         images=images,
         on=on,
         file=str(out or "advice.json"),

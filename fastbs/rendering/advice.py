@@ -10,6 +10,7 @@ from typing import Any
 from tabulate import tabulate
 
 from fastbs.rendering.advice_columns import columns_of
+from fastbs.rendering.advice_inference import inference_sentences
 from fastbs.rendering.advice_sentences import (
     commands,
     give_sentences,
@@ -54,7 +55,8 @@ def _markdown(document: dict[str, Any]) -> list[str]:
     lines += [line for text in _above(document) for line in within_width(text, "- ")]
     if document["command"]:
         lines += ["", "```", document["command"], "```"]
-    lines += [""] + [line for name, text in _why(document) for line in within_width(f"**{name}** {text}", "- ")]
+    why = [f"**{name}** {text}" if name else text for name, text in _why(document)]
+    lines += [""] + [line for text in why for line in within_width(text, "- ")]
     lines += ["", _table(document, "pipe"), ""]
     lines += [line for text in _below(document) for line in within_width(text, "- ")]
     for name, command in commands(document):
@@ -72,7 +74,10 @@ def _above(document: dict[str, Any]) -> list[str]:
 
 
 def _why(document: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name, text) for name, text in document["why"].items() if text]
+    """Names and texts; of the inference batch size, where a limit on latency was given, several without a name."""
+    inference = inference_sentences(document["latency"]) if "latency" in document else []
+    why = [(name, text) for name, text in document["why"].items() if text]
+    return why + [("" if number else "inference", text) for number, text in enumerate(inference)]
 
 
 def _below(document: dict[str, Any]) -> list[str]:

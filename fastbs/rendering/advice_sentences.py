@@ -89,13 +89,14 @@ def unknown_sentences(document: Document) -> list[str]:
 
 def commands(document: Document) -> list[tuple[str, str]]:
     """What they are for, and the commands; each once."""
+    latency = [("for the latency", command) for command in document["latency"]["next"]] if "latency" in document else []
     if document["refused"]:
-        return [("next", document["refused"]["next"])]
+        return [("next", document["refused"]["next"]), *latency]
     found = {} if document["verify"] is None else {document["verify"]: "verify (--out keeps the advice)"}
     for one in document["unknown"]:
         if is_command(one["settle"]):
             found.setdefault(one["settle"], one["what"].partition(":")[0])
-    return [(what, command) for command, what in found.items()]
+    return [*((what, command) for command, what in found.items()), *latency]
 
 
 def is_command(text: str | None) -> bool:

@@ -10,7 +10,10 @@ from typing import Any
 
 from tabulate import tabulate
 
+from fastbs.analysis.arms import MAIN
 from fastbs.rendering.card import card_lines
+from fastbs.rendering.deployed import deployed_lines
+from fastbs.rendering.deployed_csv import deployed_columns
 from fastbs.rendering.lines import WIDTH, one_line, within_width
 from fastbs.rendering.next_sweep import next_sweep
 from fastbs.rendering.noise import noise_line
@@ -24,13 +27,15 @@ def render_summary(summary: dict[str, Any], style: str) -> str:
     if style == "json":
         return dump_json(summary).removesuffix("\n")
     if style == "csv":
-        return _csv(summary["rows"] + summary["controls"])
-    headers, rows = _table(summary)
+        deployed = summary.get("deployed", [])
+        rows = summary["rows"] + summary["controls"]
+        return _csv([row | deployed_columns(deployed, row.get("arm", MAIN), row["batch_size"]) for row in rows])
+    headers, cells = _table(summary)
     if style == "markdown":
-        table = tabulate(rows, headers, tablefmt="pipe", colalign=["right"] * len(headers), disable_numparse=True)
-        return "\n".join([*_headline(summary), "", table, "", *_below(summary, "- ")])
-    table = tabulate(rows, headers, tablefmt="plain", colalign=["right"] * len(headers), disable_numparse=True)
-    return "\n".join([*_headline(summary), table, *_below(summary, " ")])
+        table = tabulate(cells, headers, tablefmt="pipe", colalign=["right"] * len(headers), disable_numparse=True)
+        return "\n".join([*_headline(summary), "", table, "", *_below(summary, style, "- ")])
+    table = tabulate(cells, headers, tablefmt="plain", colalign=["right"] * len(headers), disable_numparse=True)
+    return "\n".join([*_headline(summary), table, *_below(summary, style, " ")])
 
 
 def _headline(summary: dict[str, Any]) -> list[str]:
@@ -112,7 +117,7 @@ def _runs(row: dict[str, Any]) -> str:
     return ", ".join(f"{n} {status}" for status, n in row["status_counts"].items())
 
 
-def _below(summary: dict[str, Any], bullet: str) -> list[str]:
+def _below(summary: dict[str, Any], style: str, bullet: str) -> list[str]:
     lines = [f"{bullet}control {_control(row)}" for row in summary["controls"]]
     lines += [f"{bullet}{_fit(summary['fit'])}"]
     lines += _cuts(summary, bullet)
@@ -133,6 +138,8 @@ def _below(summary: dict[str, Any], bullet: str) -> list[str]:
         lines += textwrap.wrap(text, WIDTH, initial_indent=bullet, subsequent_indent="   ")
     for caveat in summary["caveats"]:
         lines += textwrap.wrap(f"Caveat: {caveat}", WIDTH, initial_indent=bullet, subsequent_indent="   ")
+    if "deployed" in summary:
+        lines += deployed_lines(summary["deployed"], style, bullet)
     command = next_sweep(summary)
     return lines if command is None else [*lines, f"{bullet}next: {shlex.join(command)}"]
 

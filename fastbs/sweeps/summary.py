@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from fastbs.analysis.card import make_card
+from fastbs.analysis.deployed_rows import deployed_rows
 from fastbs.analysis.summary import summarize
 from fastbs.config import SweepConfig
 from fastbs.errors import BadInput
+from fastbs.results.deployed import deployed_nets
 from fastbs.results.files import read_json
 from fastbs.results.sweep_folder import SweepFolder
 
 
 def summarize_folder(folder: SweepFolder) -> dict[str, Any]:
-    """The document of summary.json from the runs that have ended so far; BadInput where no sweep is."""
+    """The document of summary.json from the runs that have ended so far; BadInput where no sweep is.
+
+    "deployed" is there once a run has been exported.
+    """
     if not folder.document.exists():
         raise BadInput(f"{folder.path}: holds no sweep of fastbs")
     plan = read_json(folder.document, "sweep-plan")
@@ -30,11 +35,13 @@ def summarize_folder(folder: SweepFolder) -> dict[str, Any]:
         for card, search in zip(cards, plan.get("tuning", []), strict=False):
             if not search["interior"]:
                 card["warnings"].append("under-tuned: the best of its rates lies at the end of the grid")
+        deployed = deployed_rows(deployed_nets(folder))
         return summary | {
             "norm": plan["norm"],
             "parameters": plan["parameters"],
             "cards": cards,
             "tuning": plan.get("tuning", []),
+            **({"deployed": deployed} if deployed else {}),
         }
     except KeyError as error:
         raise BadInput(f"{folder.document}: damaged, {error} is missing; start anew with another --out") from error
