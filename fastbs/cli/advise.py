@@ -61,7 +61,14 @@ def advise(
     if out:
         require_writable(out)
     if gpus:
-        others = {"deadline": deadline, "max-memory": max_memory, "max-energy": max_energy, "images": images, "on": on}
+        others = {
+            "deadline": deadline,
+            "max-memory": max_memory,
+            "max-energy": max_energy,
+            "images": images,
+            "on": on,
+            "latency": latency,
+        }
         for name, value in others.items():
             if value is not None:
                 raise BadInput(

@@ -16,7 +16,7 @@ Line = tuple[Row, Mapping[int, Row]]  # a row, and its latencies in one way, by 
 Column = tuple[str, Callable[[Line], str]]
 
 FEW = 3  # inference batch sizes in the table at most
-ON = 20  # letters of a machine's name
+ON = 16  # letters of a machine's name
 WHERE = {"same-updates": ", same updates", "scaled-lr": ", lr scaled"}
 LEGEND = (
     "checked: artefacts that passed, of those exported",
