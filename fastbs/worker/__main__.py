@@ -18,7 +18,7 @@ from fastbs.worker.lifetime import die_with
 
 
 def answer_to(request: dict[str, Any]) -> dict[str, Any]:
-    """Call the target: {"status", "reason", "value", "bad_input"?} whatever happens inside it."""
+    """Call the target: {"status", "reason", "value", ...} whatever happens inside it."""
     try:
         lock = request["lock"]
         with locked(Path(lock), wait=True) if lock else contextlib.nullcontext():
