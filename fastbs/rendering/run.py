@@ -13,7 +13,11 @@ def render_run(document: dict[str, Any], style: str) -> str:
     if style == "json":
         return dump_json(document).removesuffix("\n")
     config, result = document["config"], document["result"]
-    head = f"{document['status']}: {config['model']} at batch size {config['batch_size']}, lr {config['lr']:g}"
+    world = document.get("world") or {"ranks": 1}
+    size_of_batch = f"{config['batch_size']}"
+    if world["ranks"] > 1:
+        size_of_batch += f" = {world['ranks']} devices x {config['batch_size'] // world['ranks']}"
+    head = f"{document['status']}: {config['model']} at batch size {size_of_batch}, lr {config['lr']:g}"
     if result is None:
         return f"{head}: {document['reason']}"
     seconds = {key: significant(value) for key, value in result.items() if key.endswith("_seconds")}
@@ -26,6 +30,13 @@ def render_run(document: dict[str, Any], style: str) -> str:
         f" {count(config['batch_size'] / result['step_seconds'])} images/s,"
         f" peak memory {size(result['peak_memory_bytes'])}",
     ]
+    if result.get("synced_pass_seconds") is not None:
+        synced, apart = result["synced_pass_seconds"], result["unsynced_pass_seconds"]
+        lines.append(
+            f" forward and backward {significant(1e3 * synced)} ms, without gradient sync {significant(1e3 * apart)} ms"
+            f" ({world['backend']}, {count(len(set(world['hosts'])))} host{'s' if len(set(world['hosts'])) > 1 else ''});"
+            " layers with batch statistics take them from each device's part"
+        )
     if document["evaluations"]:
         last = document["evaluations"][-1]
         lines.append(

@@ -96,7 +96,7 @@ class Training:
         world: World = ALONE,
     ) -> None:
         self.run, self.images, self.records, self.stop_after, self.world = run, images, records, stop_after, world
-        self.own = run.replace(batch_size=run.batch_size // world.ranks)  # what this rank does of every update
+        self.own = run.of_rank(world.ranks)
         self.device = prepare_process(run)
         self.clock = RunClock()
         self.energy = EnergyMeter(self.device)

@@ -74,15 +74,11 @@ class World:
             self.gathered(None)
 
     def engine(self, model: nn.Module) -> DistributedDataParallel | None:
-        """`model` with gradients that are averaged over ranks while they are computed; None when alone.
-
-        Buffers (the running statistics of BatchNorm) are not sent at every step: training does not read them, and
-        `take_buffers` makes them equal before anything does.
-        """
-        return DistributedDataParallel(model, broadcast_buffers=False) if self.ranks > 1 else None
+        """`model` with gradients that are averaged over ranks while they are computed; None when alone."""
+        return DistributedDataParallel(model) if self.ranks > 1 else None
 
     def take_buffers(self, model: nn.Module) -> None:
-        """Rank 0's, on all ranks, as DistributedDataParallel does by itself."""
+        """Rank 0's running statistics, on all ranks, as the next step of `engine` would take them."""
         if self.ranks > 1:
             for buffer in model.buffers():
                 dist.broadcast(buffer, 0)

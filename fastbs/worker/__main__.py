@@ -15,6 +15,7 @@ from typing import Any
 from fastbs.results.lock import locked
 from fastbs.worker import failures, started
 from fastbs.worker.lifetime import die_with
+from fastbs.worker.outcome import OtherRankLost
 
 
 def answer_to(request: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +28,8 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
             json.dumps(value, allow_nan=False)
             return {"status": "ok", "reason": None, "value": value}
     except BaseException as error:
-        traceback.print_exc()
+        if not isinstance(error, OtherRankLost):  # the lost one has more to tell
+            traceback.print_exc()
         return {"value": None} | failures.of_exception(error)
 
 

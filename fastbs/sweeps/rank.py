@@ -1,0 +1,94 @@
+"""One of several processes that make a run together: it watches over the one that trains, and tells how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fastbs import worker
+from fastbs.config import RunConfig
+from fastbs.errors import BadInput
+from fastbs.results.files import read_json, write_atomic
+from fastbs.results.run_folder import RunFolder
+from fastbs.sweeps.last_words import LastWords, Wake
+from fastbs.sweeps.open_run import open_run
+from fastbs.worker.lifetime import die_with
+from fastbs.worker.ranks import Rank, own_rank
+
+BAD_INPUT = 2  # exit code
+
+
+class _EndedByTorchrun(Exception):
+    """SIGTERM: another rank has died, or somebody wants the run to end."""
+
+
+def train_as_rank(run: RunConfig, out: Path, here: Rank) -> dict[str, Any]:
+    """Make or continue `run` in `out` as one of its ranks: run.json on rank 0, {"status", "reason"} elsewhere.
+
+    A process of its own trains. Where a rank has died, the record says which and why: failed, oom or unsupported. It
+    is written by rank 0, or by the first on its host that lives. KeyboardInterrupt where all lived when SIGTERM came:
+    the run is left open, and the same command continues it.
+    """
+    die_with(os.getppid())
+    folder, wake = RunFolder(out), Wake(out, here)
+    plan = None
+    with wake.present():
+        if here.rank == 0:
+            plan = open_run(run, out, here) | {"arm": "main", "folder": str(out)}
+            wake.clear()
+        outcome = _train(run, out, plan, folder)
+        if outcome is not None and outcome.status == "ok":
+            return read_json(folder.document, "run") if here.rank == 0 else {"status": outcome.value, "reason": None}
+        if outcome is not None:
+            wake.say(LastWords.of(outcome, here))
+        cause = wake.cause(outcome)
+        if cause is None:
+            raise KeyboardInterrupt
+        if cause.bad_input and (here.rank in (0, cause.rank)):
+            raise BadInput(cause.told if cause.rank != here.rank else cause.reason)
+        if not cause.bad_input and wake.is_heir():
+            wake.record(cause)
+        return read_json(folder.document, "run") if here.rank == 0 else {"status": cause.status, "reason": cause.told}
+
+
+def _train(run: RunConfig, out: Path, plan: dict[str, Any] | None, folder: RunFolder) -> worker.Outcome | None:
+    """How the training process ended; None when it was we who were told to end."""
+
+    def end(*_: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is to be done now is done soon
+        raise _EndedByTorchrun
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        return worker.call(
+            "fastbs.training.rank:train",
+            {"asked": run.to_json() | {"out": str(out.resolve())}, "plan": plan},
+            threads=plan["config"]["threads"] if plan else run.threads,
+            lock=folder.lock if plan else None,
+            show=True,
+        )
+    except _EndedByTorchrun:
+        return None
+
+
+def main() -> NoReturn:
+    """`python -m fastbs.sweeps.rank '[config, out]'`, as our launcher starts it; bad input is left where it looks."""
+    config, out = json.loads(sys.argv[1])
+    rank = own_rank()
+    assert rank is not None
+    try:
+        document = train_as_rank(RunConfig.from_json(config), Path(out), rank)
+    except BadInput as error:
+        write_atomic(Path(os.environ["TORCHELASTIC_ERROR_FILE"]), json.dumps({"message": str(error)}))
+        sys.exit(BAD_INPUT)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0 if document["status"] == "ok" else 1)
+
+
+if __name__ == "__main__":
+    main()
