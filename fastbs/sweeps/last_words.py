@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from fastbs.results.files import make_folder, read_json, write_atomic
 from fastbs.results.lock import locked
@@ -25,7 +25,7 @@ from fastbs.results.run_folder import RunFolder
 from fastbs.worker import Outcome
 from fastbs.worker.ranks import Rank
 
-PATIENCE = 10.0  # s, after losing another rank, until its last words are here
+PATIENCE = 5.0  # s, after losing another rank, until its last words are here
 NOTICE = 1.0  # s, when torchrun ends us: who died did so before
 
 
@@ -36,17 +36,20 @@ class LastWords:
     reason: str
     at: float  # seconds since 1970
     bad_input: bool = False
-    other_rank_lost: bool = False
+    follows: Literal["other-rank-lost", "told-to-end"] | None = None  # the end of another rank; None: a cause itself
 
     @classmethod
-    def of(cls, outcome: Outcome, here: Rank) -> Self:
+    def of(cls, outcome: Outcome | None, here: Rank) -> Self:
+        """`outcome` of the training process; None where torchrun told this rank to end."""
+        if outcome is None:
+            return cls(rank=here.rank, status="failed", reason="told to end", at=time.time(), follows="told-to-end")
         return cls(
             rank=here.rank,
             status=outcome.status,
             reason=outcome.reason or "",
             at=time.time(),
             bad_input=outcome.bad_input,
-            other_rank_lost=outcome.other_rank_lost,
+            follows="other-rank-lost" if outcome.other_rank_lost else None,
         )
 
     @property
@@ -80,19 +83,18 @@ class Wake:
             make_folder(self._words)
             write_atomic(self._words / f"{words.rank}.json", json.dumps(dataclasses.asdict(words)))
 
-    def cause(self, outcome: Outcome | None) -> LastWords | None:
-        """The first death; our own outcome is None when torchrun told us to end. None: nobody died before that."""
-        until = time.monotonic() + (NOTICE if outcome is None else PATIENCE)
+    def cause(self, own: LastWords) -> LastWords | None:
+        """The first death, where we end with `own` words; None: nobody died before torchrun told us to end."""
+        if own.follows is None and not self._is_ours():
+            return own
+        until = time.monotonic() + (NOTICE if own.follows == "told-to-end" else PATIENCE)
         while (found := self._found()) is None and time.monotonic() < until:
             time.sleep(0.05)
-        if found is not None or outcome is None:
+        if found is not None or own.follows == "told-to-end":
             return found
-        words = LastWords.of(outcome, self._here)
-        if not outcome.other_rank_lost:
-            return words
         told = {words.rank for words in self._said()}
         silent = ", ".join(str(rank) for rank in range(self._here.ranks) if rank not in told)
-        return dataclasses.replace(words, reason=f"no answer from rank {silent or 'unknown'} ({words.reason})")
+        return dataclasses.replace(own, reason=f"no answer from rank {silent or 'unknown'} ({own.reason})")
 
     def is_heir(self) -> bool:
         """Whether it is ours to write the record: rank 0, or the first on its host that is there."""
@@ -108,8 +110,8 @@ class Wake:
     def _found(self) -> LastWords | None:
         gone = [rank for rank in self._neighbours if not self._is_present(rank)]  # before the words: it said them first
         said = self._said()
-        if own := [words for words in said if not words.other_rank_lost]:
-            return min(own, key=lambda words: words.at)
+        if causes := [words for words in said if words.follows is None]:
+            return min(causes, key=lambda words: words.at)
         killed = sorted(set(gone) - {words.rank for words in said})
         if killed and self._is_ours():
             return LastWords(rank=killed[0], status="failed", reason="killed, without a last word", at=time.time())

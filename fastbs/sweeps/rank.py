@@ -35,17 +35,17 @@ def train_as_rank(run: RunConfig, out: Path, here: Rank) -> dict[str, Any]:
     """
     die_with(os.getppid())
     folder, wake = RunFolder(out), Wake(out, here)
-    plan = None
+    signal.signal(signal.SIGTERM, _end)
     with wake.present():
-        if here.rank == 0:
-            plan = open_run(run, out, here) | {"arm": "main", "folder": str(out)}
-            wake.clear()
-        outcome = _train(run, out, plan, folder)
+        try:
+            outcome = _train(run, out, here, wake)
+        except _EndedByTorchrun:
+            outcome = None
         if outcome is not None and outcome.status == "ok":
             return read_json(folder.document, "run") if here.rank == 0 else {"status": outcome.value, "reason": None}
-        if outcome is not None:
-            wake.say(LastWords.of(outcome, here))
-        cause = wake.cause(outcome)
+        words = LastWords.of(outcome, here)
+        wake.say(words)
+        cause = wake.cause(words)
         if cause is None:
             raise KeyboardInterrupt
         if cause.bad_input and (here.rank in (0, cause.rank)):
@@ -55,24 +55,24 @@ def train_as_rank(run: RunConfig, out: Path, here: Rank) -> dict[str, Any]:
         return read_json(folder.document, "run") if here.rank == 0 else {"status": cause.status, "reason": cause.told}
 
 
-def _train(run: RunConfig, out: Path, plan: dict[str, Any] | None, folder: RunFolder) -> worker.Outcome | None:
-    """How the training process ended; None when it was we who were told to end."""
+def _train(run: RunConfig, out: Path, here: Rank, wake: Wake) -> worker.Outcome:
+    """Begin the run, on rank 0, and train in a process of its own: how that ended."""
+    plan = None
+    if here.rank == 0:
+        plan = open_run(run, out, here) | {"arm": "main", "folder": str(out)}
+        wake.clear()
+    return worker.call(
+        "fastbs.training.rank:train",
+        {"asked": run.to_json() | {"out": str(out.resolve())}, "plan": plan},
+        threads=plan["config"]["threads"] if plan else run.threads,
+        lock=RunFolder(out).lock if plan else None,
+        show=True,
+    )
 
-    def end(*_: object) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is to be done now is done soon
-        raise _EndedByTorchrun
 
-    signal.signal(signal.SIGTERM, end)
-    try:
-        return worker.call(
-            "fastbs.training.rank:train",
-            {"asked": run.to_json() | {"out": str(out.resolve())}, "plan": plan},
-            threads=plan["config"]["threads"] if plan else run.threads,
-            lock=folder.lock if plan else None,
-            show=True,
-        )
-    except _EndedByTorchrun:
-        return None
+def _end(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is to be done now is done soon
+    raise _EndedByTorchrun
 
 
 def main() -> NoReturn:
