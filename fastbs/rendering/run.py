@@ -13,11 +13,7 @@ def render_run(document: dict[str, Any], style: str) -> str:
     if style == "json":
         return dump_json(document).removesuffix("\n")
     config, result = document["config"], document["result"]
-    world = document.get("world") or {"ranks": 1}
-    size_of_batch = f"{config['batch_size']}"
-    if world["ranks"] > 1:
-        size_of_batch += f" = {world['ranks']} devices x {config['batch_size'] // world['ranks']}"
-    head = f"{document['status']}: {config['model']} at batch size {size_of_batch}, lr {config['lr']:g}"
+    head = f"{document['status']}: {config['model']} at batch size {_batch_size(document)}, lr {config['lr']:g}"
     if result is None:
         return f"{head}: {document['reason']}"
     seconds = {key: significant(value) for key, value in result.items() if key.endswith("_seconds")}
@@ -31,11 +27,11 @@ def render_run(document: dict[str, Any], style: str) -> str:
         f" peak memory {size(result['peak_memory_bytes'])}",
     ]
     if result.get("synced_pass_seconds") is not None:
-        synced, apart = result["synced_pass_seconds"], result["unsynced_pass_seconds"]
+        synced, apart = (significant(1e3 * result[f"{kind}_pass_seconds"]) for kind in ("synced", "unsynced"))
+        world = document["world"]
         lines.append(
-            f" forward and backward {significant(1e3 * synced)} ms, without gradient sync {significant(1e3 * apart)} ms"
-            f" ({world['backend']}, {count(len(set(world['hosts'])))} host{'s' if len(set(world['hosts'])) > 1 else ''});"
-            " layers with batch statistics take them from each device's part"
+            f" forward and backward {synced} ms, {apart} ms without gradient sync ({world['backend']}, hosts:"
+            f" {len(set(world['hosts']))}); batch norm, if any, over each device's images"
         )
     if document["evaluations"]:
         last = document["evaluations"][-1]
@@ -44,3 +40,9 @@ def render_run(document: dict[str, Any], style: str) -> str:
             f" training top1 {fraction(last['train_top1'])}, training loss {significant(last['train_loss'])}"
         )
     return "\n".join(lines)
+
+
+def _batch_size(document: dict[str, Any]) -> str:
+    """With several devices, what each does of it."""
+    total, world = document["config"]["batch_size"], document.get("world")
+    return f"{total} = {world['ranks']} devices x {total // world['ranks']}" if world else f"{total}"

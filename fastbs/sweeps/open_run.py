@@ -35,8 +35,6 @@ def open_run(run: RunConfig, out: Path, rank: Rank | None = None) -> dict[str, A
     with locked(folder.lock, wait=restarted):
         remove_leftovers(out)
         world = {"ranks": ranks, "launch": rank.launch} if rank else None
-        folder.begin(
-            arm="main", config=known["run"], dataset=dataset.describe(), machine=known["machine"], world=world
-        )
+        folder.begin(arm="main", config=known["run"], dataset=dataset.describe(), machine=known["machine"], world=world)
         write_json(images, dataset.to_json())
     return {"config": known["run"], "dataset": str(images), "machine": known["machine"]}

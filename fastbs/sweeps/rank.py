@@ -48,8 +48,8 @@ def train_as_rank(run: RunConfig, out: Path, here: Rank) -> dict[str, Any]:
         cause = wake.cause(words)
         if cause is None:
             raise KeyboardInterrupt
-        if cause.bad_input and (here.rank in (0, cause.rank)):
-            raise BadInput(cause.told if cause.rank != here.rank else cause.reason)
+        if cause.bad_input and here.rank in (0, cause.rank):
+            raise BadInput(cause.told)
         if not cause.bad_input and wake.is_heir():
             wake.record(cause)
         return read_json(folder.document, "run") if here.rank == 0 else {"status": cause.status, "reason": cause.told}

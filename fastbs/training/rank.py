@@ -23,13 +23,11 @@ def train(asked: dict[str, Any], plan: dict[str, Any] | None) -> Status:
     here = own_rank()
     assert here is not None
     with joined(here, None if plan is None else plan | {"asked": asked}) as (world, agreed):
-        place = f"rank {here.rank} on {socket.gethostname()}"
+        host = socket.gethostname()
         for key, value in agreed.pop("asked").items():
             if asked[key] != value:
-                raise BadInput(
-                    f"{key}: {place} was asked for {asked[key]!r}, rank 0 for {value!r}; give all ranks the same"
-                )
+                raise BadInput(f"{key}: {asked[key]!r} on {host}, {value!r} on rank 0; give all ranks the same options")
         dataset = Path(agreed["dataset"])
         if not dataset.exists() or not Path(read_json(dataset, "dataset")["root"]).is_dir():
-            raise BadInput(f"{dataset.parent}: {place} cannot see it or its images; share both folders among all hosts")
+            raise BadInput(f"{dataset.parent}: {host} cannot see it or its images; share both folders among all hosts")
         return train_together(**agreed, world=world, launch=here.launch)

@@ -12,6 +12,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from fastbs.errors import BadInput
 from fastbs.results.lock import locked
 from fastbs.worker import failures, started
 from fastbs.worker.lifetime import die_with
@@ -28,7 +29,7 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
             json.dumps(value, allow_nan=False)
             return {"status": "ok", "reason": None, "value": value}
     except BaseException as error:
-        if not isinstance(error, OtherRankLost):  # the lost one has more to tell
+        if not isinstance(error, BadInput | OtherRankLost):  # their message says all there is
             traceback.print_exc()
         return {"value": None} | failures.of_exception(error)
 

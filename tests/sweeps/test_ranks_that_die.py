@@ -30,7 +30,9 @@ def start(photos, tmp_path):
         settings = os.environ | {"PYTHONPATH": str(ROOT), **env}
         with open(tmp_path / "log", "a") as log:
             begun.append(
-                subprocess.Popen([*command, "--out", str(tmp_path / out), *options], stderr=log, stdout=log, env=settings)
+                subprocess.Popen(
+                    [*command, "--out", str(tmp_path / out), *options], stderr=log, stdout=log, env=settings
+                )
             )
         return begun[-1], RunFolder(tmp_path / out)
 

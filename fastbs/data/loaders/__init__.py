@@ -51,8 +51,8 @@ def make_loader(
         raise BadInput(f"{dataset.name}: {len(dataset.validation)} validation images for {ranks} ranks; use fewer")
     if settings.images < 1:
         raise BadInput(
-            f"batch-size: {settings.global_batch_size} is more than the {len(settings.listing)} training images of {dataset.name}; "
-            "use a smaller one"
+            f"batch-size: {settings.global_batch_size} is more than the {len(settings.listing)} training images of"
+            f" {dataset.name}; use a smaller one"
         )
     # Imported here, so that a loader's library is needed only by who uses it.
     if name == "torch":
