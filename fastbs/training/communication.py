@@ -23,7 +23,8 @@ def measure_communication(step: Step, batch: Batch, device: torch.device, world:
     """
     if world.ranks == 1:
         return None
-    together, apart = [], []
+    together: list[float] = []
+    apart: list[float] = []
     with step.leaving_no_trace():
         for _ in range(PAIRS):
             for seconds, sync in ((together, nullcontext()), (apart, step.keeping_gradients_apart())):

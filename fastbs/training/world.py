@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
+from fastbs.errors import BadInput
 from fastbs.worker import OtherRankLost
 from fastbs.worker.failures import is_out_of_memory
 from fastbs.worker.ranks import Rank
@@ -94,15 +96,15 @@ def joined(here: Rank, plan: dict[str, Any] | None) -> Iterator[tuple[World, dic
     Ranks on GPUs talk over NCCL, and over gloo where numbers are on the host; ranks on a CPU over gloo. Nobody waits
     for another longer than ten minutes, or what FASTBS_RANK_SECONDS says. OtherRankLost when one is gone or silent.
     """
-    seconds = float(os.environ.get(WAIT_SECONDS, "600"))
+    patience = _patience()
     try:
-        server, *_ = next(dist.rendezvous("env://", here.rank, here.ranks, timeout=UNTIL_THE_FIRST_IS_READY))
-        store = dist.PrefixStore(here.launch, server)
+        store, *_ = next(rendezvous("env://", here.rank, here.ranks, timeout=UNTIL_THE_FIRST_IS_READY))
+        key = f"plan of {here.launch}"
         if plan is not None:
-            store.set("plan", json.dumps(plan))
-        store.wait(["plan"], UNTIL_THE_FIRST_IS_READY)
-        store.set_timeout(timedelta(seconds=seconds))
-        plan = json.loads(store.get("plan"))
+            store.set(key, json.dumps(plan))
+        store.wait([key], UNTIL_THE_FIRST_IS_READY)
+        store.set_timeout(patience)
+        plan = json.loads(store.get(key))
         cuda = plan["config"]["device"] == "cuda"
         if cuda:
             torch.cuda.set_device(here.local_rank)
@@ -111,7 +113,7 @@ def joined(here: Rank, plan: dict[str, Any] | None) -> Iterator[tuple[World, dic
             store=store,
             rank=here.rank,
             world_size=here.ranks,
-            timeout=timedelta(seconds=seconds),
+            timeout=patience,
         )
         alone = World(here.rank, here.ranks)
         hosts = tuple(alone.gathered(socket.gethostname()))
@@ -122,3 +124,11 @@ def joined(here: Rank, plan: dict[str, Any] | None) -> Iterator[tuple[World, dic
         if is_out_of_memory(text) or not any(sign in text.lower() for sign in LOST):
             raise
         raise OtherRankLost(text) from error
+
+
+def _patience() -> timedelta:
+    given = os.environ.get(WAIT_SECONDS, "600")
+    try:
+        return timedelta(seconds=max(1.0, float(given)))
+    except (ValueError, OverflowError) as error:
+        raise BadInput(f"{WAIT_SECONDS}: {given!r} is not a number of seconds") from error
