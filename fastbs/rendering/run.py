@@ -44,5 +44,6 @@ def render_run(document: dict[str, Any], style: str) -> str:
 
 def _batch_size(document: dict[str, Any]) -> str:
     """With several devices, what each does of it."""
-    total, world = document["config"]["batch_size"], document.get("world")
-    return f"{total} = {world['ranks']} devices x {total // world['ranks']}" if world else f"{total}"
+    total = document["config"]["batch_size"]
+    ranks = (document.get("world") or {"ranks": 1})["ranks"]
+    return f"{total} = {ranks} devices x {total // ranks}" if ranks > 1 else f"{total}"

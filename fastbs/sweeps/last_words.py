@@ -92,9 +92,10 @@ class Wake:
             time.sleep(0.05)
         if found is not None or own.follows == "told-to-end":
             return found
-        told = {words.rank for words in self._said()}
-        silent = ", ".join(str(rank) for rank in range(self._here.ranks) if rank not in told)
-        return dataclasses.replace(own, reason=f"no answer from rank {silent or 'unknown'} ({own.reason})")
+        silent = sorted(set(range(self._here.ranks)) - {words.rank for words in self._said()})
+        if not silent:
+            return own
+        return dataclasses.replace(own, reason=f"no answer from rank {', '.join(map(str, silent))} ({own.reason})")
 
     def is_heir(self) -> bool:
         """Whether it is ours to write the record: rank 0, or the first on its host that is there."""

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,20 +31,20 @@ class _EndedByTorchrun(Exception):
 def train_as_rank(run: RunConfig, out: Path, here: Rank) -> dict[str, Any]:
     """Make or continue `run` in `out` as one of its ranks: run.json on rank 0, {"status", "reason"} elsewhere.
 
-    A process of its own trains. Where a rank has died, the record says which and why: failed, oom or unsupported. It
+    Elsewhere a rank is ok that took part to the end, however the run ended. A process of its own trains. Where a rank has died, the record says which and why: failed, oom or unsupported. It
     is written by rank 0, or by the first on its host that lives. KeyboardInterrupt where all lived when SIGTERM came:
     the run is left open, and the same command continues it.
     """
     die_with(os.getppid())
     folder, wake = RunFolder(out), Wake(out, here)
-    signal.signal(signal.SIGTERM, _end)
-    with wake.present():
+    with wake.present(), _sigterm_as_exception():
         try:
             outcome = _train(run, out, here, wake)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is left to do is done soon
         except _EndedByTorchrun:
             outcome = None
         if outcome is not None and outcome.status == "ok":
-            return read_json(folder.document, "run") if here.rank == 0 else {"status": outcome.value, "reason": None}
+            return read_json(folder.document, "run") if here.rank == 0 else {"status": "ok", "reason": None}
         words = LastWords.of(outcome, here)
         wake.say(words)
         cause = wake.cause(words)
@@ -70,9 +72,19 @@ def _train(run: RunConfig, out: Path, here: Rank, wake: Wake) -> worker.Outcome:
     )
 
 
-def _end(*_: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is to be done now is done soon
-    raise _EndedByTorchrun
+@contextmanager
+def _sigterm_as_exception() -> Iterator[None]:
+    """_EndedByTorchrun at the first SIGTERM; the others are ignored."""
+
+    def end(*_: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise _EndedByTorchrun
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def main() -> NoReturn:

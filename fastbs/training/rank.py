@@ -30,4 +30,6 @@ def train(asked: dict[str, Any], plan: dict[str, Any] | None) -> Status:
         dataset = Path(agreed["dataset"])
         if not dataset.exists() or not Path(read_json(dataset, "dataset")["root"]).is_dir():
             raise BadInput(f"{dataset.parent}: {host} cannot see it or its images; share both folders among all hosts")
-        return train_together(**agreed, world=world, launch=here.launch)
+        status = train_together(**agreed, world=world, launch=here.launch)
+        world.wait()  # until the record is written: the first rank to leave may end the others
+        return status

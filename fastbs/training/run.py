@@ -69,7 +69,7 @@ def train(
     if difference := other_machine(machine, here):
         raise BadInput(f"{folder}: was planned on another machine ({difference}); choose another --out")
     if world.first:
-        block = world.to_json() | {"launch": launch} if world.ranks > 1 else None
+        block = world.to_json() | {"launch": launch} if launch is not None else None
         records.begin(arm=arm, config=config, dataset=images.describe(), machine=here, world=block)
         remove_leftovers(records.path)
     training = Training(run, images, records, stop_after, world)

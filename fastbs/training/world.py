@@ -25,7 +25,7 @@ from fastbs.worker.ranks import Rank
 T = TypeVar("T")
 WAIT_SECONDS = "FASTBS_RANK_SECONDS"  # environment: how long a rank waits for the others before it gives up
 UNTIL_THE_FIRST_IS_READY = timedelta(days=1)  # it checks all images meanwhile; if it dies, torchrun ends the others
-LOST = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "timed out", "timeout", "peer")
+LOST = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "timed out", "timeout")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def joined(here: Rank, plan: dict[str, Any] | None) -> Iterator[tuple[World, dic
         dist.destroy_process_group()
     except RuntimeError as error:  # torch has a class of its own for some of these, gloo for none
         text = " ".join(str(error).split())
-        if is_out_of_memory(text) or not any(sign in text.lower() for sign in LOST):
+        if here.ranks == 1 or is_out_of_memory(text) or not any(sign in text.lower() for sign in LOST):
             raise
         raise OtherRankLost(text) from error
 
