@@ -31,9 +31,11 @@ class _EndedByTorchrun(Exception):
 def train_as_rank(run: RunConfig, out: Path, here: Rank) -> dict[str, Any]:
     """Make or continue `run` in `out` as one of its ranks: run.json on rank 0, {"status", "reason"} elsewhere.
 
-    Elsewhere a rank is ok that took part to the end, however the run ended. A process of its own trains. Where a rank has died, the record says which and why: failed, oom or unsupported. It
-    is written by rank 0, or by the first on its host that lives. KeyboardInterrupt where all lived when SIGTERM came:
-    the run is left open, and the same command continues it.
+    Elsewhere a rank is ok that took part to the end, however the run ended. A process of its own trains.
+
+    Where a rank has died, the record says which and why: failed, oom or unsupported. It is written by rank 0, or by the
+    first on its host that lives. KeyboardInterrupt where all lived when SIGTERM came: the run is left open, and the
+    same command continues it.
     """
     die_with(os.getppid())
     folder, wake = RunFolder(out), Wake(out, here)

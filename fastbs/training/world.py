@@ -98,13 +98,14 @@ def joined(here: Rank, plan: dict[str, Any] | None) -> Iterator[tuple[World, dic
     """
     patience = _patience()
     try:
-        store, *_ = next(rendezvous("env://", here.rank, here.ranks, timeout=UNTIL_THE_FIRST_IS_READY))
-        key = f"plan of {here.launch}"
+        server, *_ = next(rendezvous("env://", here.rank, here.ranks, timeout=UNTIL_THE_FIRST_IS_READY))
+        # The server outlives a restart of the ranks: without a name of their own they would call those that died.
+        store = dist.PrefixStore(here.launch, server)  # type: ignore[attr-defined]
         if plan is not None:
-            store.set(key, json.dumps(plan))
-        store.wait([key], UNTIL_THE_FIRST_IS_READY)
+            store.set("plan", json.dumps(plan))
+        store.wait(["plan"], UNTIL_THE_FIRST_IS_READY)
         store.set_timeout(patience)
-        plan = json.loads(store.get(key))
+        plan = json.loads(store.get("plan"))
         cuda = plan["config"]["device"] == "cuda"
         if cuda:
             torch.cuda.set_device(here.local_rank)
