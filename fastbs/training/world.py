@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections.abc import Iterator
@@ -18,13 +17,13 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from fastbs.errors import BadInput
+from fastbs.training.meeting import UNTIL_THE_FIRST_IS_READY, meet
 from fastbs.worker import OtherRankLost
 from fastbs.worker.failures import is_out_of_memory
 from fastbs.worker.ranks import Rank
 
 T = TypeVar("T")
 WAIT_SECONDS = "FASTBS_RANK_SECONDS"  # environment: how long a rank waits for the others before it gives up
-UNTIL_THE_FIRST_IS_READY = timedelta(days=1)  # it checks all images meanwhile; if it dies, torchrun ends the others
 LOST = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "timed out", "timeout")
 
 
@@ -99,13 +98,9 @@ def joined(here: Rank, plan: dict[str, Any] | None) -> Iterator[tuple[World, dic
     patience = _patience()
     try:
         server, *_ = next(rendezvous("env://", here.rank, here.ranks, timeout=UNTIL_THE_FIRST_IS_READY))
-        # The server outlives a restart of the ranks: without a name of their own they would call those that died.
-        store = dist.PrefixStore(here.launch, server)  # type: ignore[attr-defined]
-        if plan is not None:
-            store.set("plan", json.dumps(plan))
-        store.wait(["plan"], UNTIL_THE_FIRST_IS_READY)
-        store.set_timeout(patience)
-        plan = json.loads(store.get("plan"))
+        plan = meet(server, here.rank, here.ranks, plan, patience)
+        server.set_timeout(patience)
+        store = dist.PrefixStore(plan.pop("meeting"), server)  # type: ignore[attr-defined]
         cuda = plan["config"]["device"] == "cuda"
         if cuda:
             torch.cuda.set_device(here.local_rank)

@@ -15,8 +15,8 @@ class Rank:
     local_rank: int  # among those on this host, and the number of its GPU
     local_ranks: int
     host: int  # number of this host, by torchrun's count
-    restarts: int  # of all ranks so far
-    launch: str  # what this start of the ranks, and no other, is called
+    restarts: int  # so far, as this host's torchrun counts them
+    launch: str  # what this torchrun, and no other, is called
 
 
 def own_rank() -> Rank | None:
@@ -27,14 +27,12 @@ def own_rank() -> Rank | None:
     def number(name: str) -> int:
         return int(os.environ[name])
 
-    restarts = number("TORCHELASTIC_RESTART_COUNT")
-    master = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     return Rank(
         rank=number("RANK"),
         ranks=number("WORLD_SIZE"),
         local_rank=number("LOCAL_RANK"),
         local_ranks=number("LOCAL_WORLD_SIZE"),
         host=number("GROUP_RANK"),
-        restarts=restarts,
-        launch=f"{os.environ['TORCHELASTIC_RUN_ID']} {master} {restarts}",
+        restarts=number("TORCHELASTIC_RESTART_COUNT"),
+        launch=f"{os.environ['TORCHELASTIC_RUN_ID']} {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}",
     )
