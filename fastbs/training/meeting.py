@@ -15,7 +15,13 @@ from fastbs.worker import OtherRankLost
 UNTIL_THE_FIRST_IS_READY = timedelta(days=1)  # it checks all images meanwhile; if it dies, torchrun ends the others
 
 
-def meet(server: dist.Store, rank: int, ranks: int, plan: dict[str, Any] | None, patience: timedelta) -> dict[str, Any]:
+def meet(
+    server: dist.Store,  # type: ignore[name-defined]
+    rank: int,
+    ranks: int,
+    plan: dict[str, Any] | None,
+    patience: timedelta,
+) -> dict[str, Any]:
     """The plan of rank 0, which alone gives one, with a name for this meeting under "meeting" that was never used.
 
     Counting restarts does not name it: each host's torchrun has its own count. So every rank calls itself by a new

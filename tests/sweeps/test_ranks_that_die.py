@@ -143,6 +143,7 @@ def test_bad_input_of_a_rank_is_one_line_and_exit_code_2(start, tmp_path):
     assert len([line for line in said if line.startswith("fastbs: ")]) == 1 and "nonesuch" in said[-1]
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_on_its_ranks_is_recorded_as_that(start):
     process, folder = start("run", [*SETTINGS.split(), "--gpus", "2", "--updates", "70", "--lr", "1e12"])
     assert process.wait(60) == 1
