@@ -95,7 +95,11 @@ def start_two(plans):
         rank.stdin.write(json.dumps(plans))
         rank.stdin.close()
         rank.stdin = None
-    said = [rank.communicate(timeout=120)[1] for rank in ranks]
+    try:
+        said = [rank.communicate(timeout=120)[1] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
     assert [rank.returncode for rank in ranks] == [0, 0], said
 
 
