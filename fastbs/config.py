@@ -50,7 +50,7 @@ class RunConfig:
     init: str | None = None  # file with weights to start from
     image_size: int | None = None  # side of the square images the net sees, pixels
     augment: Augment | None = None
-    batch_size: int = 32  # images per weight update
+    batch_size: int = 32  # images per weight update, over all devices
     seed: int = 0
     epochs: float = 10  # passes over the training images, unless updates is given
     updates: int | None = None  # weight updates to make, instead of epochs
@@ -116,6 +116,12 @@ class RunConfig:
 
     def replace(self, **changes: Any) -> Self:
         return dataclasses.replace(self, **changes)
+
+    def of_rank(self, ranks: int) -> Self:
+        """What each of so many processes does of every update; BadInput where they cannot share a batch evenly."""
+        if ranks < 1 or self.batch_size % ranks:
+            raise BadInput(f"batch-size: {self.batch_size} images cannot be shared evenly by {ranks} ranks")
+        return self.replace(batch_size=self.batch_size // ranks)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

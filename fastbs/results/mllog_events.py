@@ -102,26 +102,33 @@ def _submission(document: Mapping[str, Any]) -> dict[str, Any]:
         "submission_org": "fastbs",
         "submission_division": "open",
         "submission_status": "research",
-        "submission_platform": f"1x {processor or 'unknown processor'}",
+        "submission_platform": f"{_ranks(document)}x {processor or 'unknown processor'}",
     }
 
 
 def _settings(document: Mapping[str, Any]) -> dict[str, Any]:
     config, dataset = document["config"], document["dataset"]
-    pass_images = min(config["batch_size"], config["micro_batch"] or config["batch_size"])
+    own_images = config["batch_size"] // _ranks(document)
+    pass_images = min(own_images, config["micro_batch"] or own_images)
     settings = {
         "seed": config["seed"],
         "s_network": config["model"],
         "train_samples": dataset["train"],
         "eval_samples": dataset["validation"],
         "global_batch_size": config["batch_size"],
-        "gradient_accumulation_steps": config["batch_size"] // pass_images,
+        "gradient_accumulation_steps": own_images // pass_images,
         "model_bn_span": pass_images,  # if the net has BatchNorm at all
         "opt_name": config["optimizer"],
         "opt_learning_rate_warmup_epochs": _epochs(document, config["warmup_images"]),
         "opt_learning_rate_decay_schedule": config["schedule"],
     }
     return settings | (_adamw(config) if config["optimizer"] == "adamw" else _sgd(config, document["result"]))
+
+
+def _ranks(document: Mapping[str, Any]) -> int:
+    """Processes that made the run, each on a device of its own."""
+    world = document.get("world")
+    return world["ranks"] if world else 1
 
 
 def _adamw(config: Mapping[str, Any]) -> dict[str, Any]:

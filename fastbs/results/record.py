@@ -71,6 +71,9 @@ class Result:
     energy_joules: float | None  # null where nothing measures it
     energy_source: str | None
     noise_seconds: float = 0.0  # spent on draws of the gradient noise scale, not part of train_seconds
+    # Of several ranks, medians: forward and backward with gradients averaged over ranks, and without. Null when alone.
+    synced_pass_seconds: float | None = None
+    unsynced_pass_seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

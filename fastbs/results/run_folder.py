@@ -51,15 +51,29 @@ class RunFolder:
     def log(self) -> Path:
         return self.path / "log.txt"
 
-    def begin(self, *, arm: str, config: dict[str, Any], dataset: dict[str, Any], machine: dict[str, Any]) -> None:
-        """Say what runs here, before anything is measured. BadInput when another experiment lives here."""
+    def begin(
+        self,
+        *,
+        arm: str,
+        config: dict[str, Any],
+        dataset: dict[str, Any],
+        machine: dict[str, Any],
+        world: dict[str, Any] | None = None,
+    ) -> None:
+        """Say what runs here, before anything is measured. BadInput when another experiment lives here.
+
+        `world` is None for a run of one process, otherwise {"ranks", "launch"} and what is known of them.
+        """
         make_folder(self.path)
         if self.document.exists():
             there = read_json(self.document, "run")
             self._refuse_other(there["config"], config)
             if there["dataset"]["fingerprint"] != dataset["fingerprint"]:
                 raise BadInput(f"{self.path}: holds a run on other images; choose another --out")
+            self._refuse_other({"ranks": _ranks(there.get("world"))}, {"ranks": _ranks(world)})
             if there["status"] != "failed":
+                if there["status"] == "running" and world is not None:
+                    write_json(self.document, there | {"world": world})
                 return
         document = {
             "schema": SCHEMA,
@@ -71,6 +85,7 @@ class RunFolder:
             "config": config,
             "dataset": dataset,
             "machine": machine,
+            "world": world,
             "started_at": time.time(),  # seconds since 1970, when it was first begun
             "result": None,
         }
@@ -142,6 +157,10 @@ class RunFolder:
         if record.status == "ok" and not evaluations:
             raise BadInput(f"{self.metrics}: missing or empty, but the run is ok; delete the run's folder to repeat it")
         return record
+
+
+def _ranks(world: dict[str, Any] | None) -> int:
+    return world["ranks"] if world else 1
 
 
 def _line(value: Evaluation | NoiseDraw) -> str:

@@ -2,41 +2,71 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import Any
 
+from fastbs import worker
 from fastbs.config import RunConfig
-from fastbs.data.check import verified_dataset
 from fastbs.errors import BadInput
-from fastbs.results.files import make_folder, read_json, remove_leftovers, write_json
+from fastbs.results.files import read_json
 from fastbs.results.lock import locked
 from fastbs.results.run_folder import RunFolder
 from fastbs.sweeps.execute import execute
+from fastbs.sweeps.open_run import open_run
 from fastbs.sweeps.plan import PlannedRun
-from fastbs.sweeps.sweep import resolve
+from fastbs.sweeps.rank import train_as_rank
+from fastbs.worker.ranks import own_rank
 
 
-def train(run: RunConfig, out: Path) -> dict[str, Any]:
+def train(run: RunConfig, out: Path, gpus: int | None = None) -> dict[str, Any]:
     """Make or continue `run` in `out`; returns its run.json with the evaluations under "evaluations".
+
+    With `gpus` above 1, so many processes of this machine make it together, as ranks that torchrun's launcher starts;
+    with run.device "cpu" they need none. Called in a process that torchrun started, this is one of its ranks: there
+    only rank 0 returns all, the others {"status", "reason"}.
 
     BadInput when `out` holds something else or another process works there.
     """
-    dataset = verified_dataset(Path(run.data))
-    if run.batch_size > len(dataset.train):
-        raise BadInput(f"batch-size: {run.batch_size} is larger than the training set of {len(dataset.train):,} images")
-    known = resolve(run, dataset)
-    folder, images = RunFolder(out), out / "dataset.json"
-    make_folder(out)
-    if not folder.document.exists() and (there := sorted(entry.name for entry in out.iterdir())):
-        raise BadInput(f"{out}: holds {there[0]} but no run of fastbs; choose an empty folder with --out")
-    with locked(folder.lock, wait=False):
-        remove_leftovers(out)
-        folder.begin(arm="main", config=known["run"], dataset=dataset.describe(), machine=known["machine"])
-        write_json(images, dataset.to_json())
+    if rank := own_rank():
+        if gpus not in (None, rank.ranks):
+            raise BadInput(f"gpus: torchrun started {rank.ranks} ranks, and {gpus} were asked for; leave --gpus out")
+        document = train_as_rank(run, out, rank)
+        return with_evaluations(document, out) if rank.rank == 0 else document
+    run = run if gpus is None else run.replace(device=run.device or "cuda")
+    if gpus is not None and gpus > 1:
+        _launch(run, out, gpus)
+    else:
+        _alone(run, out)
+    return with_evaluations(read_json(RunFolder(out).document, "run"), out)
+
+
+def with_evaluations(document: dict[str, Any], out: Path) -> dict[str, Any]:
+    return document | {"evaluations": [evaluation.to_json() for evaluation in RunFolder(out).evaluations()]}
+
+
+def _alone(run: RunConfig, out: Path) -> None:
+    known, folder = open_run(run, out), RunFolder(out)
     if not folder.is_finished():
-        planned = PlannedRun(out.name, "main", RunConfig.from_json(known["run"]))
-        outcome = execute(folder, planned, images, known["machine"], show=True)
+        planned = PlannedRun(out.name, "main", RunConfig.from_json(known["config"]))
+        outcome = execute(folder, planned, Path(known["dataset"]), known["machine"], show=True)
         if outcome.bad_input:
             raise BadInput(outcome.reason or out.name)
-    evaluations = [evaluation.to_json() for evaluation in folder.evaluations()]
-    return read_json(folder.document, "run") | {"evaluations": evaluations}
+
+
+def _launch(run: RunConfig, out: Path, gpus: int) -> None:
+    """Have torchrun's launcher start the ranks, in a process of its own; they write the record, or their heirs do."""
+    run.of_rank(gpus)
+    arguments = {"config": run.to_json(), "out": str(out), "ranks": gpus, "name": uuid.uuid4().hex}
+    outcome = worker.call("fastbs.sweeps.launch:launch", arguments, show=True)
+    if outcome.bad_input:
+        raise BadInput(outcome.reason or out.name)
+    reason = outcome.reason or outcome.value
+    if reason is None:
+        return
+    folder = RunFolder(out)
+    if not folder.document.exists():
+        raise RuntimeError(reason)
+    with locked(folder.lock, wait=True):
+        if read_json(folder.document, "run")["status"] == "running":  # no rank lived to tell
+            folder.finish("failed", reason, None)

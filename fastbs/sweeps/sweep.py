@@ -60,9 +60,9 @@ def _exists(path: Path) -> bool:
         raise cannot_write(path, error) from error
 
 
-def resolve(run: RunConfig, dataset: Dataset) -> dict[str, Any]:
+def resolve(run: RunConfig, dataset: Dataset, local_ranks: int = 1) -> dict[str, Any]:
     """What `training.resolve` says of this run, from a fresh process: BadInput when the run cannot be."""
-    arguments = {"config": run.to_json(), "dataset": dataset.to_json()}
+    arguments = {"config": run.to_json(), "dataset": dataset.to_json(), "local_ranks": local_ranks}
     outcome = worker.call("fastbs.training.resolve:resolve", arguments)
     if outcome.status == "oom":
         raise BadInput(f"model: {run.model} does not fit in memory ({outcome.reason})")

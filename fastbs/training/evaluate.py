@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from fastbs.config import Precision
 from fastbs.data.batch import Loader
 from fastbs.training.precision import autocast
+from fastbs.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,17 @@ class Accuracy:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, loader: Loader, *, classes: int, precision: Precision, device: torch.device) -> Accuracy:
-    """One pass over `loader`, every image once. Leaves the model in training mode."""
+def evaluate(
+    model: nn.Module,
+    loader: Loader,
+    *,
+    classes: int,
+    precision: Precision,
+    device: torch.device,
+    world: World = ALONE,
+) -> Accuracy:
+    """One pass over the loaders of all ranks, every image once. Leaves the model in training mode."""
+    world.take_buffers(model)
     model.eval()
     loss = torch.zeros((), device=device, dtype=torch.float64)
     seen = torch.zeros(classes, device=device, dtype=torch.int64)
@@ -35,6 +45,7 @@ def evaluate(model: nn.Module, loader: Loader, *, classes: int, precision: Preci
         seen += torch.bincount(labels, minlength=classes)
         hit += torch.bincount(labels[logits.argmax(1) == labels], minlength=classes)
     model.train()
+    world.add_up(loss, seen, hit)
     total = int(seen.sum())
     within = (hit[seen > 0] / seen[seen > 0]).mean()
     return Accuracy(total, float(loss) / total, int(hit.sum()) / total, float(within))

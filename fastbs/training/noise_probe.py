@@ -16,6 +16,7 @@ from fastbs.data.dataset import Dataset
 from fastbs.results.record import NoiseDraw
 from fastbs.training.set_up import make_run_loader
 from fastbs.training.step import Step
+from fastbs.training.world import ALONE, World
 
 PARTS = 8  # micro-batches of a draw, at the least
 IMAGES = 128  # of a draw, at the least: for the same time, few large draws tell more than many small ones
@@ -27,14 +28,16 @@ class NoiseProbe:
 
     A micro-batch is an eighth of the batch, or the batch where that is 16 images or less, so that a draw needs no more
     memory than a step, but for one more copy of the gradients. Normalisation layers work as in training, on the
-    micro-batch.
+    micro-batch. Ranks, each with its part of the batch as `run`, share the micro-batches.
     """
 
-    def __init__(self, run: RunConfig, dataset: Dataset, device: torch.device) -> None:
+    def __init__(self, run: RunConfig, dataset: Dataset, device: torch.device, world: World = ALONE) -> None:
         self.micro_batch = max(min(run.pass_images, IMAGES // PARTS), run.pass_images // PARTS)
-        self.parts = max(PARTS, IMAGES // self.micro_batch)
+        self._own_parts = -(-max(PARTS, IMAGES // self.micro_batch) // world.ranks)
+        self.parts = self._own_parts * world.ranks
+        self._world = world
         alone = run.replace(batch_size=self.micro_batch, micro_batch=None, seed=run.seed + OTHER_SEED)
-        self._loader = make_run_loader(alone, dataset, "train", device)
+        self._loader = make_run_loader(alone, dataset, "train", device, world)
         self._share = run.noise_share
         self._batches = self._endless()
         self.draws: list[NoiseDraw] = []
@@ -51,7 +54,7 @@ class NoiseProbe:
     def affordable(self, train_seconds: float) -> bool:
         """Whether another draw, as long as the last, keeps the sum within its share of the training time."""
         next_one = self.draws[-1].seconds if self.draws else 0.0
-        return self.seconds + next_one <= self._share * train_seconds
+        return self._world.first_says(self.seconds + next_one <= self._share * train_seconds)
 
     def draw(self, step: Step, *, images: int, updates: int) -> NoiseDraw | None:
         """One draw at the weights of `step`; None where a gradient was not finite (fp16)."""
@@ -60,8 +63,8 @@ class NoiseProbe:
         total: list[Tensor] | None = None
         scale = step.scaler.get_scale()
         parameters = [p for p in step.model.parameters() if p.requires_grad]
-        with step.leaving_no_trace():
-            for batch in islice(self._batches, self.parts):
+        with step.leaving_no_trace(), step.keeping_gradients_apart():
+            for batch in islice(self._batches, self._own_parts):
                 loss, _ = step.net_and_loss(batch.images, batch.labels)
                 (loss * scale).backward()
                 gradients = [p.grad / scale for p in parameters if p.grad is not None]
@@ -69,7 +72,8 @@ class NoiseProbe:
                 norms.append(_squared_norm(gradients))
                 total = gradients if total is None else list(torch._foreach_add(total, gradients))
         assert total is not None
-        squares = [float(norm) for norm in norms]
+        self._world.add_up(*total)
+        squares = [square for own in self._world.gathered([float(norm) for norm in norms]) for square in own]
         of_mean = float(_squared_norm(total)) / self.parts**2
         if not math.isfinite(sum(squares) + of_mean):
             return None

@@ -11,9 +11,12 @@ from fastbs.results.record import Evaluation
 
 
 class Progress:
-    def __init__(self, total: int, done: int, name: str) -> None:
-        self._name = name
-        self._bar = tqdm(total=total, initial=done, desc=name, unit="update", disable=not sys.stderr.isatty())
+    """`shown` is False on ranks that only take part."""
+
+    def __init__(self, total: int, done: int, name: str, *, shown: bool = True) -> None:
+        self._name, self._shown = name, shown
+        bar = shown and sys.stderr.isatty()
+        self._bar = tqdm(total=total, initial=done, desc=name, unit="update", disable=not bar)
 
     def __enter__(self) -> Self:
         return self
@@ -29,5 +32,5 @@ class Progress:
             f"loss {evaluation.train_loss:.3f}, training top1 {evaluation.train_top1:.3f}, top1 {evaluation.top1:.3f}"
         )
         self._bar.set_postfix_str(text)
-        if self._bar.disable:
+        if self._shown and self._bar.disable:
             print(f"{self._name}: {evaluation.images:,} images, {text}", file=sys.stderr, flush=True)

@@ -22,16 +22,21 @@ LARGE_IMAGE = 224  # the usual size for larger ones
 OWN_SIZE = {"small": SMALL_IMAGE, "inception_v3": 299}  # nets made for another size
 
 
-def resolve(config: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
+def resolve(config: dict[str, Any], dataset: dict[str, Any], local_ranks: int = 1) -> dict[str, Any]:
     """Fill in every open field of a RunConfig: {"run": config, "machine", "parameters": how many, "norm": its layers}.
 
     Called in a fresh process before anything is planned, so that a mistake in the model, the precision or the device
-    is said up front. BadInput names the field at fault.
+    is said up front. BadInput names the field at fault. Processes that make the run together on this machine,
+    `local_ranks` of them, share its cores and have a GPU each.
     """
     run, images = RunConfig.from_json(config), Dataset.from_json(dataset)
     device = torch.device(run.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if device.type == "cuda" and not torch.cuda.is_available():
         raise BadInput("device: cuda was asked for and no GPU can be used; see 'fastbs doctor'")
+    if device.type == "cuda" and local_ranks > torch.cuda.device_count():
+        raise BadInput(
+            f"gpus: {local_ranks} ranks on this host need a GPU each, and {torch.cuda.device_count()} can be used"
+        )
     side = min(images.height, images.width)
     usual = OWN_SIZE.get(run.model, LARGE_IMAGE)
     image_size = run.image_size or (side if side <= SMALL_IMAGE and usual <= LARGE_IMAGE else usual)
@@ -39,7 +44,7 @@ def resolve(config: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
         raise BadInput(f"step: {reason}")
     precision = run.precision or default_precision(device)
     set_up(precision, device)
-    cores = available_cores()
+    cores = max(1, available_cores() // local_ranks)
     resolved = run.replace(
         device=device.type,
         image_size=image_size,

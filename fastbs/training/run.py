@@ -26,13 +26,16 @@ from fastbs.results.record import Evaluation, NoiseDraw, Result, Status, from_js
 from fastbs.results.run_folder import RunFolder
 from fastbs.training import checkpoint
 from fastbs.training.clock import BlockTimer, RunClock
+from fastbs.training.communication import measure_communication
 from fastbs.training.evaluate import evaluate
 from fastbs.training.noise_probe import NoiseProbe
 from fastbs.training.optimizers import lr_at
 from fastbs.training.progress import Progress
-from fastbs.training.set_up import make_run_loader, make_step, prepare_process
+from fastbs.training.set_up import black_batch, make_run_loader, make_step, prepare_process
 from fastbs.training.tensorboard import Curves
+from fastbs.training.world import ALONE, World
 
+OTHER_DICE = 1_000_033  # times the rank, added to the seed: after the same initial weights, each its own dropout
 FINITE_EVERY = 64  # updates between looks at the loss: a fixed number, so that a diverged run ends at the same update
 
 
@@ -43,6 +46,8 @@ def train(
     arm: str,
     machine: dict[str, Any],
     stop_after: float | None = None,
+    world: World = ALONE,
+    launch: str | None = None,
 ) -> Status:
     """Make the run that `config` (a resolved RunConfig) describes, in `folder`; returns how it ended.
 
@@ -51,31 +56,47 @@ def train(
     undisturbed one (on a CPU bit for bit, at the same thread count); one that is finished is left alone. The caller
     holds the folder's lock. A run to a target that has trained for `stop_after` seconds without holding it is stopped.
     BadInput on another machine: its times would not belong into the same table.
+
+    Called by all ranks of a `world` alike, of which the first writes; `launch` is what their start is called.
     """
     run = RunConfig.from_json(config)
     images = Dataset.from_json(read_json(Path(dataset), "dataset"))
     records = RunFolder(Path(folder))
-    if records.is_finished():
+    if world.first_says(records.is_finished()):
         status: Status = read_json(records.document, "run")["status"]
         return status
     here = measure_machine()
     if difference := other_machine(machine, here):
         raise BadInput(f"{folder}: was planned on another machine ({difference}); choose another --out")
-    records.begin(arm=arm, config=config, dataset=images.describe(), machine=here)
-    remove_leftovers(records.path)
-    training = Training(run, images, records, stop_after)
+    if world.first:
+        block = world.to_json() | {"launch": launch} if launch is not None else None
+        records.begin(arm=arm, config=config, dataset=images.describe(), machine=here, world=block)
+        remove_leftovers(records.path)
+    training = Training(run, images, records, stop_after, world)
     status, reason = training.go()
     result = training.result()
-    records.write_mllog(status, reason, result)
-    records.finish(status, reason, result)
+    if world.first:
+        records.write_mllog(status, reason, result)
+        records.finish(status, reason, result)
     return status
 
 
 class Training:
-    """The moving parts of one run. `go` trains to the target, the end of the budget or a loss that is not finite."""
+    """The moving parts of one run. `go` trains to the target, the end of the budget or a loss that is not finite.
 
-    def __init__(self, run: RunConfig, images: Dataset, records: RunFolder, stop_after: float | None = None) -> None:
-        self.run, self.images, self.records, self.stop_after = run, images, records, stop_after
+    In a `world` of several ranks each has its own, and all of them decide alike.
+    """
+
+    def __init__(
+        self,
+        run: RunConfig,
+        images: Dataset,
+        records: RunFolder,
+        stop_after: float | None = None,
+        world: World = ALONE,
+    ) -> None:
+        self.run, self.images, self.records, self.stop_after, self.world = run, images, records, stop_after, world
+        self.own = run.of_rank(world.ranks)
         self.device = prepare_process(run)
         self.clock = RunClock()
         self.energy = EnergyMeter(self.device)
@@ -84,18 +105,22 @@ class Training:
         self.updates = 0
         self.evaluations: list[Evaluation] = []
         self.saved_at = time.monotonic()
-        self.step = make_step(run, len(images.classes), self.device)
-        self.train_loader = make_run_loader(run, images, "train", self.device)
-        self.validation_loader = make_run_loader(run, images, "validation", self.device)
-        self.noise = NoiseProbe(run, images, self.device) if run.noise_scale else None
-        if records.checkpoint.exists():
+        self.step = make_step(self.own, len(images.classes), self.device, world)
+        if not world.first:
+            torch.manual_seed(run.seed + OTHER_DICE * world.rank)
+        self.train_loader = make_run_loader(self.own, images, "train", self.device, world)
+        self.validation_loader = make_run_loader(self.own, images, "validation", self.device, world)
+        self.noise = NoiseProbe(self.own, images, self.device, world) if run.noise_scale else None
+        if world.first_says(records.checkpoint.exists()):
             self._load()
         self.train_loader.prepare()
         self.validation_loader.prepare()
         if self.noise:
             self.noise.prepare()
-        records.rewrite_metrics(self.evaluations)
-        records.rewrite_noise(self.noise.draws if self.noise else ())
+        self.communication = measure_communication(self.step, black_batch(self.own, self.device), self.device, world)
+        if world.first:
+            records.rewrite_metrics(self.evaluations)
+            records.rewrite_noise(self.noise.draws if self.noise else ())
 
     def go(self) -> tuple[Status, str | None]:
         run, total = self.run, total_updates(self.run, len(self.images.train))
@@ -103,8 +128,10 @@ class Training:
         timer = BlockTimer(self.clock)
         self.clock.started_up()
         with (
-            Curves(self.records.path, self.updates * run.batch_size) as curves,
-            Progress(total, self.updates, f"batch {run.batch_size}, seed {run.seed}") as progress,
+            Curves(self.records.path if self.world.first else None, self.updates * run.batch_size) as curves,
+            Progress(
+                total, self.updates, f"batch {run.batch_size}, seed {run.seed}", shown=self.world.first
+            ) as progress,
         ):
             while (ending := self._ending(total)) is None:
                 if reason := self._train_to_evaluation(batches, timer, total, progress):
@@ -115,7 +142,8 @@ class Training:
                     timer.close()
                     return "diverged", f"the validation loss was not finite after {self.updates} updates"
                 self.evaluations.append(evaluation)
-                self.records.append(evaluation)
+                if self.world.first:
+                    self.records.append(evaluation)
                 curves.add(evaluation)
                 progress.at(self.updates)
                 progress.show(evaluation)
@@ -136,20 +164,23 @@ class Training:
         timer.resume()
         while True:
             self.step.set_lr(lr_at(run, self.updates * run.batch_size, total * run.batch_size))
-            for _ in range(run.accumulation - 1):
+            for _ in range(self.own.accumulation - 1):
                 self.step.accumulate(next(batches))
             self.step(next(batches))
             self.updates += 1
             due = self.updates % every == 0 or self.updates == total
             checking = due or self.updates % FINITE_EVERY == 0
-            if not timer.count_update() and not checking:
+            block_over = timer.count_update()
+            if run.seconds is not None:
+                block_over = self.world.first_says(block_over)
+            if not block_over and not checking:
                 continue
             self._synchronize()
             timer.pause()
-            if checking and not self.step.loss_is_finite():
+            if checking and not self.world.all_say(self.step.loss_is_finite()):
                 return f"the training loss was not finite after {self.updates} updates"
             if due or self._out_of_time():
-                self.energy_joules += self.energy.stop() or 0.0
+                self.energy_joules += self._everyones_energy()
                 return None
             progress.at(self.updates)
             timer.resume()
@@ -168,11 +199,11 @@ class Training:
         return None
 
     def _out_of_time(self) -> bool:
-        return self.run.seconds is not None and self.clock.train >= self.run.seconds
+        return self.run.seconds is not None and self.world.first_says(self.clock.train >= self.run.seconds)
 
     def _draw_noise(self, probe: NoiseProbe) -> None:
         drawn = probe.draw(self.step, images=self.updates * self.run.batch_size, updates=self.updates)
-        if drawn is not None:
+        if drawn is not None and self.world.first:
             self.records.append_noise(drawn)
 
     def _synchronize(self) -> None:
@@ -191,7 +222,8 @@ class Training:
     def _evaluate(self) -> Evaluation:
         run = self.run
         images = (self.updates - (self.evaluations[-1].updates if self.evaluations else 0)) * run.batch_size
-        loss_sum, hits = self.step.take_metrics()
+        sums = self.world.gathered(self.step.take_metrics())
+        loss_sum, hits = sum(loss for loss, _ in sums), sum(hits for _, hits in sums)
         with self.clock.counting("evaluation"):
             accuracy = evaluate(
                 self.step.model,
@@ -199,13 +231,14 @@ class Training:
                 classes=len(self.images.classes),
                 precision=run.precision or "fp32",
                 device=self.device,
+                world=self.world,
             )
         return Evaluation(
             images=self.updates * run.batch_size,
             updates=self.updates,
             train_seconds=self.clock.train,
             wall_seconds=self.clock.wall,
-            train_loss=loss_sum * run.pass_images / images,
+            train_loss=loss_sum * self.own.pass_images / images,
             train_top1=hits / images,
             loss=accuracy.loss,
             top1=accuracy.top1,
@@ -215,7 +248,8 @@ class Training:
 
     def _save(self, *, last: bool) -> None:
         """Checkpoint after an evaluation, when the last one is old enough or the run is at its end."""
-        if not last and time.monotonic() - self.saved_at < self.run.checkpoint_seconds:
+        due = last or time.monotonic() - self.saved_at >= self.run.checkpoint_seconds
+        if not self.world.first_says(due):
             return
         with self.clock.counting("checkpoint"):
             state: dict[str, Any] = {
@@ -224,8 +258,7 @@ class Training:
                 "model": self.step.model.state_dict(),
                 "step": self.step.state_dict(),
                 "loader": self.train_loader.state_dict(),
-                "rng": torch.get_rng_state(),
-                "cuda_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
+                "rng": self.world.gathered(self._dice()),
                 "peak_memory": max(self.peak_memory, peak_memory_bytes(self.device)),
                 "updates": self.updates,
                 "evaluations": [evaluation.to_json() for evaluation in self.evaluations],
@@ -235,7 +268,8 @@ class Training:
             }
             if last:  # nothing is trained any more: weights and measurements are what is kept
                 del state["loader"], state["step"]["optimizer"]
-            checkpoint.save(self.records.checkpoint, state)
+            if self.world.first:
+                checkpoint.save(self.records.checkpoint, state)
         self.saved_at = time.monotonic()
 
     def _load(self) -> None:
@@ -244,9 +278,10 @@ class Training:
         self.step.load_state_dict(state["step"])
         if "loader" in state:
             self.train_loader.load_state_dict(state["loader"])
-        torch.set_rng_state(state["rng"].cpu())
-        if state["cuda_rng"] is not None:
-            torch.cuda.set_rng_state(state["cuda_rng"].cpu())
+        on_host, *on_card = (dice.cpu() for dice in state["rng"][self.world.rank])
+        torch.set_rng_state(on_host)
+        for dice in on_card:
+            torch.cuda.set_rng_state(dice)
         self.peak_memory = state["peak_memory"]
         self.updates = state["updates"]
         self.evaluations = [Evaluation(**evaluation) for evaluation in state["evaluations"]]
@@ -254,6 +289,17 @@ class Training:
             self.noise.draws = [from_json(NoiseDraw, draw) for draw in state["noise"]]
         self.energy_joules = state["energy_joules"]
         self.clock.load_state_dict(state["clock"])
+
+    def _dice(self) -> list[torch.Tensor]:
+        """The states of this rank's random numbers: on the host, and on its GPU where it has one."""
+        return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if self.device.type == "cuda" else [])]
+
+    def _everyones_energy(self) -> float:
+        """Joules since the meter was started: of every GPU, or of every host once."""
+        joules = self.world.gathered(self.energy.stop() or 0.0)
+        if self.device.type == "cuda":
+            return sum(joules)
+        return sum(dict(zip(self.world.hosts, joules, strict=True)).values()) if self.world.hosts else joules[0]
 
     def result(self) -> Result:
         """What was measured, after `go`."""
@@ -273,8 +319,10 @@ class Training:
             step_seconds=self.clock.step_seconds(),
             update_seconds=statistics.median(self.step.update_seconds) if self.step.update_seconds else None,
             parameters=sum(p.numel() for p in self.step.model.parameters()),
-            peak_memory_bytes=max(self.peak_memory, peak_memory_bytes(self.device)),
+            peak_memory_bytes=max(self.world.gathered(max(self.peak_memory, peak_memory_bytes(self.device)))),
             minor_faults_per_image=sum(faults for _, _, faults in blocks) / images,
             energy_joules=self.energy_joules if self.energy.source else None,
             energy_source=self.energy.source,
+            synced_pass_seconds=self.communication[0] if self.communication else None,
+            unsynced_pass_seconds=self.communication[1] if self.communication else None,
         )

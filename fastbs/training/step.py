@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from fastbs.config import RunConfig
 from fastbs.data.batch import Batch
@@ -26,10 +27,21 @@ class Step:
     With accumulation, all micro-batches of an update but the last go to `accumulate`; the update uses the mean of
     their gradients. Between two calls of `take_metrics` it sums loss and hits of the batches it trained on, also on the
     device.
+
+    With several ranks, `engine` is `model` with gradients that become the mean over ranks in the backward pass that
+    ends an update; `config` and batches are those of this rank.
     """
 
-    def __init__(self, model: nn.Module, config: RunConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        config: RunConfig,
+        device: torch.device,
+        engine: DistributedDataParallel | None = None,
+    ) -> None:
         self.model = model
+        self._engine = engine
+        self._net = engine or model
         self.optimizer = make_optimizer(model, config)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.update_seconds: list[float] = []
@@ -46,7 +58,7 @@ class Step:
     def net_and_loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """`forward` without the compiler."""
         with autocast(self._config.precision or "fp32", self._device):
-            logits = self.model(images)
+            logits = self._net(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=self._config.label_smoothing)
         return loss, logits.detach()
 
@@ -62,9 +74,14 @@ class Step:
 
     def accumulate(self, batch: Batch) -> None:
         """Add the gradients of this micro-batch to those of the update that the next call makes."""
-        loss, logits = self.forward(batch)
-        self.backward(loss)
+        with self.keeping_gradients_apart():
+            loss, logits = self.forward(batch)
+            self.backward(loss)
         self._count(batch, loss.detach(), logits)
+
+    def keeping_gradients_apart(self) -> AbstractContextManager[object]:
+        """Passes in here leave the gradients of this rank as they are."""
+        return self._engine.no_sync() if self._engine is not None else nullcontext()
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss, a scalar, and the logits (B, classes), detached. The four parts are public to be timed apart."""
@@ -156,7 +173,8 @@ class Step:
     def leaving_no_trace(self) -> Iterator[None]:
         """Passes through the net in here change neither its buffers, nor gradients, nor the random numbers after."""
         buffers = copy.deepcopy(dict(self.model.named_buffers()))
-        with torch.random.fork_rng():
+        own = [torch.cuda.current_device()] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(own):
             yield
         self.optimizer.zero_grad()
         for name, buffer in self.model.named_buffers():

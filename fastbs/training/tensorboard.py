@@ -9,9 +9,15 @@ from fastbs.results.record import Evaluation
 
 
 class Curves:
-    """Writes one point per evaluation, over images, so that batch sizes share an axis. Silent without tensorboard."""
+    """Writes one point per evaluation, over images, so that batch sizes share an axis.
 
-    def __init__(self, folder: Path, images: int) -> None:
+    Silent without a folder, and without tensorboard.
+    """
+
+    def __init__(self, folder: Path | None, images: int) -> None:
+        if folder is None:
+            self._writer = None
+            return
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:

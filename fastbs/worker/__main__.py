@@ -12,13 +12,15 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from fastbs.errors import BadInput
 from fastbs.results.lock import locked
 from fastbs.worker import failures, started
 from fastbs.worker.lifetime import die_with
+from fastbs.worker.outcome import OtherRankLost
 
 
 def answer_to(request: dict[str, Any]) -> dict[str, Any]:
-    """Call the target: {"status", "reason", "value", "bad_input"?} whatever happens inside it."""
+    """Call the target: {"status", "reason", "value", ...} whatever happens inside it."""
     try:
         lock = request["lock"]
         with locked(Path(lock), wait=True) if lock else contextlib.nullcontext():
@@ -27,7 +29,8 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
             json.dumps(value, allow_nan=False)
             return {"status": "ok", "reason": None, "value": value}
     except BaseException as error:
-        traceback.print_exc()
+        if not isinstance(error, BadInput | OtherRankLost):  # their message says all there is
+            traceback.print_exc()
         return {"value": None} | failures.of_exception(error)
 
 

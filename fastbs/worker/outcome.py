@@ -15,7 +15,12 @@ class Outcome:
     value: Any
     seconds: float  # wall time from the start of the process to its end
     bad_input: bool = False  # failed because of what the user gave (exit code 2), reason says what
+    other_rank_lost: bool = False  # failed because another process of the same run is gone or silent
 
 
 class Unsupported(Exception):
     """Raised by a target for work that cannot exist, for example BatchNorm over a single value."""
+
+
+class OtherRankLost(Exception):
+    """Raised by a target that is one of several ranks, when another one is gone or silent."""

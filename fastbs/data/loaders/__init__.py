@@ -25,10 +25,13 @@ def make_loader(
     device: torch.device,
     seed: int,
     threads: int,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> Loader:
     """A loader at the beginning of epoch 0. Validation is never augmented. Nothing is read before the first batch.
 
     image_size is the side of the square images in pixels, threads how many decode (worker processes for `torch`).
+    With several `ranks`, each has its own part of every batch of ranks * batch_size images, and of validation.
     BadInput: a batch that the training set cannot fill, `resident` with what cannot be kept, DALI not installed.
     """
     settings = LoaderSettings(
@@ -41,11 +44,15 @@ def make_loader(
         device=device,
         seed=seed,
         threads=threads,
+        rank=rank,
+        ranks=ranks,
     )
+    if settings.images < 1 and split == "validation":
+        raise BadInput(f"{dataset.name}: {len(dataset.validation)} validation images for {ranks} ranks; use fewer")
     if settings.images < 1:
         raise BadInput(
-            f"batch-size: {batch_size} is more than the {len(settings.listing)} training images of {dataset.name}; "
-            "use a smaller one"
+            f"batch-size: {settings.global_batch_size} is more than the {len(settings.listing)} training images of"
+            f" {dataset.name}; use a smaller one"
         )
     # Imported here, so that a loader's library is needed only by who uses it.
     if name == "torch":

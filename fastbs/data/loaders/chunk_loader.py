@@ -9,13 +9,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Self
 
+import numpy as np
 import torch
 
 from fastbs.config import Augment
 from fastbs.data.batch import Batch
 from fastbs.data.dataset import Dataset, Split
+from fastbs.data.order import epoch_draws, epoch_order, share_of
 
 CHUNK = 64  # images: a chunk holds at least so many, in whole batches
 Chunk = tuple[torch.Tensor, torch.Tensor]  # images (n, 3, H, W) and labels (n,) of several batches
@@ -27,21 +30,27 @@ class LoaderSettings:
 
     dataset: Dataset
     split: Literal["train", "validation"]
-    batch_size: int
+    batch_size: int  # of this rank
     image_size: int  # side of the square images, pixels
     augment: Augment
     dtype: torch.dtype
     device: torch.device
     seed: int
     threads: int  # that decode, or worker processes
+    rank: int = 0  # which of ...
+    ranks: int = 1  # ... so many processes that share every epoch
 
     @property
     def training(self) -> bool:
         return self.split == "train"
 
-    @property
+    @cached_property
     def listing(self) -> Split:
-        return self.dataset.train if self.training else self.dataset.validation
+        """All training images, which every rank shuffles alike; of validation, the images of this rank."""
+        if self.training:
+            return self.dataset.train
+        own, split = slice(self.rank, None, self.ranks), self.dataset.validation
+        return Split(split.files[own], split.labels[own])
 
     @property
     def chunk_size(self) -> int:
@@ -50,16 +59,31 @@ class LoaderSettings:
 
     @property
     def images(self) -> int:
-        """Images handed out per epoch."""
+        """Images handed out per epoch, on this rank."""
         count = len(self.listing)
-        return count - count % self.batch_size if self.training else count
+        return count // self.global_batch_size * self.batch_size if self.training else count
+
+    @property
+    def global_batch_size(self) -> int:
+        return self.ranks * self.batch_size
+
+    def order(self, epoch: int) -> np.ndarray:
+        """(images,) int64: the numbers of the training images of that epoch, on this rank."""
+        return self._own(epoch_order(self.seed, epoch, len(self.listing)))
+
+    def draws(self, epoch: int) -> np.ndarray:
+        """(images, DRAWS) float32: their random numbers."""
+        return self._own(epoch_draws(self.seed, epoch, len(self.listing)))
+
+    def _own(self, rows: np.ndarray) -> np.ndarray:
+        return share_of(rows, self.batch_size, self.rank, self.ranks)
 
     def identity(self) -> dict[str, Any]:
-        """What must be equal for a position to mean the same."""
+        """What must be equal for a position to mean the same: on every rank, and on any number of them."""
         return {
             "dataset": self.dataset.fingerprint,
             "split": self.split,
-            "batch_size": self.batch_size,
+            "batch_size": self.global_batch_size,
             "image_size": self.image_size,
             "augment": self.augment,
             "seed": self.seed,

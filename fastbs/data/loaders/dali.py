@@ -15,7 +15,6 @@ import torch
 from fastbs.data.augmentation import Crops, crops_of
 from fastbs.data.dali_graph import image_chunks
 from fastbs.data.loaders.chunk_loader import Chunk, ChunkLoader
-from fastbs.data.order import epoch_draws, epoch_order
 
 SEGMENT = 32_768  # images: at the first end of an epoch after so many, the graph is built anew (0.1 s)
 
@@ -36,13 +35,13 @@ class DaliLoader(ChunkLoader):
 
     def _segment(self, epoch: int, start: int) -> tuple[np.ndarray, Crops | None, int]:
         """Image numbers and crops from image `start` of `epoch` on, for whole epochs, and the epoch after them."""
-        settings, listed = self.settings, len(self.settings.listing)
+        settings = self.settings
         orders: list[np.ndarray] = []
         draws: list[np.ndarray] = []
         left = SEGMENT
         while left > 0:
-            orders.append(epoch_order(settings.seed, epoch, listed)[start : settings.images])
-            draws.append(epoch_draws(settings.seed, epoch, listed)[start : settings.images])
+            orders.append(settings.order(epoch)[start:])
+            draws.append(settings.draws(epoch)[start:])
             left -= len(orders[-1])
             epoch, start = epoch + 1, 0
         return np.concatenate(orders), crops_of(settings.augment, np.concatenate(draws)), epoch

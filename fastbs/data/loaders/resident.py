@@ -11,7 +11,6 @@ from fastbs.data.augmentation import PAD, PaddedCrops, crops_of
 from fastbs.data.available_memory import available_memory_bytes
 from fastbs.data.dali_graph import image_chunks
 from fastbs.data.loaders.chunk_loader import Chunk, ChunkLoader, LoaderSettings
-from fastbs.data.order import epoch_draws, epoch_order
 from fastbs.data.preprocessing import MEAN, STD
 from fastbs.errors import BadInput
 from fastbs.kernels.augment_reference import augment
@@ -65,12 +64,12 @@ class ResidentLoader(ChunkLoader):
 
     def _epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Image numbers (n,), offsets (n, 2) and flips (n,) of an epoch."""
-        settings, listed = self.settings, len(self.settings.listing)
-        order = epoch_order(settings.seed, epoch, listed) if settings.training else np.arange(listed)
-        crops = crops_of(settings.augment, epoch_draws(settings.seed, epoch, listed))
+        settings = self.settings
+        order = settings.order(epoch) if settings.training else np.arange(settings.images)
+        crops = crops_of(settings.augment, settings.draws(epoch)) if settings.training else None
         if isinstance(crops, PaddedCrops):
             return order, crops.offsets, crops.flips
-        return order, np.zeros((listed, 2), np.int32), np.zeros(listed, bool)
+        return order, np.zeros((len(order), 2), np.int32), np.zeros(len(order), bool)
 
     def _decode(self) -> Chunk:
         """All images (N, S, S, 3) uint8 and their labels (N,), in the order of the data set."""

@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from fastbs.data.augmentation import PAD, PaddedCrops, Windows, crops_of
 from fastbs.data.loaders.chunk_loader import Chunk, ChunkLoader, LoaderSettings
-from fastbs.data.order import epoch_draws, epoch_order
 from fastbs.data.preprocessing import MEAN, STD, shorter_side
 
 Transport = Literal["uint8", "float32"]
@@ -44,13 +43,12 @@ class TorchLoader(ChunkLoader):
 
     def _batches(self, epoch: int, batch: int) -> Iterator[list[Item]]:
         """The items of each batch from that position on, without end."""
-        settings, listed = self.settings, len(self.settings.listing)
+        settings = self.settings
         start = batch * settings.batch_size
         while True:
-            items: list[Item] = [(i, None) for i in range(listed)]
+            items: list[Item] = [(i, None) for i in range(settings.images)]
             if settings.training:
-                order = epoch_order(settings.seed, epoch, listed)
-                items = list(zip(order.tolist(), epoch_draws(settings.seed, epoch, listed), strict=True))
+                items = list(zip(settings.order(epoch).tolist(), settings.draws(epoch), strict=True))
             for at in range(start, settings.images, settings.batch_size):
                 yield items[at : at + settings.batch_size]
             epoch, start = epoch + 1, 0
