@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from fastbs.results.lock import locked
-from fastbs.worker import failures, started
+from fastbs.worker import failures, interruption, started
 from fastbs.worker.lifetime import die_with
 
 
 def answer_to(request: dict[str, Any]) -> dict[str, Any]:
-    """Call the target: {"status", "reason", "value", "bad_input"?} whatever happens inside it."""
+    """Call the target: {"status", "reason", "value", "bad_input"?, "interrupted"?} whatever happens inside it."""
     try:
         lock = request["lock"]
         with locked(Path(lock), wait=True) if lock else contextlib.nullcontext():
@@ -27,12 +27,14 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
             json.dumps(value, allow_nan=False)
             return {"status": "ok", "reason": None, "value": value}
     except BaseException as error:
-        traceback.print_exc()
+        if not isinstance(error, interruption.Interrupted):
+            traceback.print_exc()
         return {"value": None} | failures.of_exception(error)
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the caller's to handle: it kills us
+    interruption.listen()
     request = json.load(sys.stdin)
     die_with(request["parent"])
     os.environ[started.VARIABLE] = repr(request["started"])

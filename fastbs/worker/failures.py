@@ -7,6 +7,7 @@ from typing import Any
 
 from fastbs.errors import BadInput
 from fastbs.results.files import is_storage_error
+from fastbs.worker.interruption import Interrupted
 from fastbs.worker.outcome import Unsupported
 
 # What libraries say when memory runs out; some CUDA libraries fail to allocate without torch's own exception.
@@ -36,6 +37,8 @@ def of_exception(error: BaseException) -> dict[str, Any]:
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("fastbs"):
         text = f"{error.name}: not installed; pip install 'fastbs[cuda12]' brings what training needs"
         return {"status": "failed", "reason": text, "bad_input": True}
+    if isinstance(error, Interrupted):
+        return {"status": "failed", "reason": text, "interrupted": True}
     if isinstance(error, Unsupported):
         return {"status": "unsupported", "reason": text}
     if isinstance(error, MemoryError) or is_out_of_memory(text):

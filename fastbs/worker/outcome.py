@@ -15,6 +15,7 @@ class Outcome:
     value: Any
     seconds: float  # wall time from the start of the process to its end
     bad_input: bool = False  # failed because of what the user gave (exit code 2), reason says what
+    interrupted: bool = False  # was asked to leave and saved where it stands: the same call continues
 
 
 class Unsupported(Exception):
