@@ -51,15 +51,29 @@ class RunFolder:
     def log(self) -> Path:
         return self.path / "log.txt"
 
-    def begin(self, *, arm: str, config: dict[str, Any], dataset: dict[str, Any], machine: dict[str, Any]) -> None:
-        """Say what runs here, before anything is measured. BadInput when another experiment lives here."""
+    def begin(
+        self,
+        *,
+        arm: str,
+        config: dict[str, Any],
+        dataset: dict[str, Any],
+        machine: dict[str, Any],
+        shared: bool = False,
+    ) -> None:
+        """Say what runs here, before anything is measured. BadInput when another experiment lives here.
+
+        `shared`: others compute on this node meanwhile. A run that was so once, before a restart, stays so.
+        """
         make_folder(self.path)
         if self.document.exists():
             there = read_json(self.document, "run")
             self._refuse_other(there["config"], config)
             if there["dataset"]["fingerprint"] != dataset["fingerprint"]:
                 raise BadInput(f"{self.path}: holds a run on other images; choose another --out")
+            shared = shared or bool(there.get("shared"))
             if there["status"] != "failed":
+                if there["status"] == "running" and shared != there.get("shared"):
+                    write_json(self.document, there | {"shared": shared})
                 return
         document = {
             "schema": SCHEMA,
@@ -71,6 +85,7 @@ class RunFolder:
             "config": config,
             "dataset": dataset,
             "machine": machine,
+            "shared": shared,
             "started_at": time.time(),  # seconds since 1970, when it was first begun
             "result": None,
         }
