@@ -12,6 +12,7 @@ from fastbs import config
 from fastbs.cli.options import experiment_options, given, out_option
 from fastbs.rendering.run import render_run
 from fastbs.sweeps.single import train as run_one
+from fastbs.worker import interruption
 
 
 @click.command()
@@ -25,6 +26,7 @@ def train(data: str, out: Path | None, style: str, **options: Any) -> None:
     """Train on DATA once. The same command continues a run that was cut off. Exit code 1 when the run is not ok."""
     run = config.run_config(data, given(options), "options")
     folder = out or Path("runs") / f"{Path(data).resolve().name}-b{run.batch_size}-s{run.seed}"
+    interruption.listen()
     document = run_one(run, folder)
     click.echo(render_run(document, style))
     sys.exit(0 if document["status"] == "ok" else 1)

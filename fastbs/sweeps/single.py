@@ -11,7 +11,7 @@ from fastbs.errors import BadInput
 from fastbs.results.files import make_folder, read_json, remove_leftovers, write_json
 from fastbs.results.lock import locked
 from fastbs.results.run_folder import RunFolder
-from fastbs.sweeps.execute import execute
+from fastbs.sweeps.execute import Task, execute
 from fastbs.sweeps.plan import PlannedRun
 from fastbs.sweeps.sweep import resolve
 
@@ -35,7 +35,9 @@ def train(run: RunConfig, out: Path) -> dict[str, Any]:
         write_json(images, dataset.to_json())
     if not folder.is_finished():
         planned = PlannedRun(out.name, "main", RunConfig.from_json(known["run"]))
-        outcome = execute(folder, planned, images, known["machine"], show=True)
+        outcome = execute(Task(folder, planned, images, known["machine"]), show=True)
+        if outcome.interrupted:
+            raise KeyboardInterrupt
         if outcome.bad_input:
             raise BadInput(outcome.reason or out.name)
     evaluations = [evaluation.to_json() for evaluation in folder.evaluations()]

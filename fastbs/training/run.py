@@ -32,6 +32,7 @@ from fastbs.training.optimizers import lr_at
 from fastbs.training.progress import Progress
 from fastbs.training.set_up import make_run_loader, make_step, prepare_process
 from fastbs.training.tensorboard import Curves
+from fastbs.worker import Interrupted, interruption
 
 FINITE_EVERY = 64  # updates between looks at the loss: a fixed number, so that a diverged run ends at the same update
 
@@ -43,6 +44,7 @@ def train(
     arm: str,
     machine: dict[str, Any],
     stop_after: float | None = None,
+    shared: bool = False,
 ) -> Status:
     """Make the run that `config` (a resolved RunConfig) describes, in `folder`; returns how it ended.
 
@@ -50,7 +52,8 @@ def train(
     on. A run that was cut off continues from its checkpoint and ends with the weights, losses and accuracies of an
     undisturbed one (on a CPU bit for bit, at the same thread count); one that is finished is left alone. The caller
     holds the folder's lock. A run to a target that has trained for `stop_after` seconds without holding it is stopped.
-    BadInput on another machine: its times would not belong into the same table.
+    BadInput on another machine: its times would not belong into the same table. `shared`: others compute here
+    meanwhile. Interrupted, with a checkpoint of where it stood, when it was asked to leave.
     """
     run = RunConfig.from_json(config)
     images = Dataset.from_json(read_json(Path(dataset), "dataset"))
@@ -61,7 +64,7 @@ def train(
     here = measure_machine()
     if difference := other_machine(machine, here):
         raise BadInput(f"{folder}: was planned on another machine ({difference}); choose another --out")
-    records.begin(arm=arm, config=config, dataset=images.describe(), machine=here)
+    records.begin(arm=arm, config=config, dataset=images.describe(), machine=here, shared=shared)
     remove_leftovers(records.path)
     training = Training(run, images, records, stop_after)
     status, reason = training.go()
@@ -151,6 +154,10 @@ class Training:
             if due or self._out_of_time():
                 self.energy_joules += self.energy.stop() or 0.0
                 return None
+            if interruption.asked():
+                self.energy_joules += self.energy.stop() or 0.0
+                self._checkpoint(last=False)
+                raise Interrupted(f"asked to leave after {self.updates} of {total} updates")
             progress.at(self.updates)
             timer.resume()
 
@@ -215,8 +222,10 @@ class Training:
 
     def _save(self, *, last: bool) -> None:
         """Checkpoint after an evaluation, when the last one is old enough or the run is at its end."""
-        if not last and time.monotonic() - self.saved_at < self.run.checkpoint_seconds:
-            return
+        if last or time.monotonic() - self.saved_at >= self.run.checkpoint_seconds:
+            self._checkpoint(last=last)
+
+    def _checkpoint(self, *, last: bool) -> None:
         with self.clock.counting("checkpoint"):
             state: dict[str, Any] = {
                 "config": self.run.to_json(),

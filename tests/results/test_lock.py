@@ -28,7 +28,10 @@ def holder(tmp_path):
 
 
 def test_a_second_holder_is_refused_and_told_who_holds(tmp_path, holder):
-    with pytest.raises(BadInput, match=f"process {holder.pid} on .* is writing here"), locked(tmp_path / "lock", wait=False):
+    with (
+        pytest.raises(BadInput, match=f"process {holder.pid} on .* is writing here"),
+        locked(tmp_path / "lock", wait=False),
+    ):
         pass
 
 

@@ -82,8 +82,8 @@ def _record(key: Key, runs: Sequence[Run], samples: dict[str, Sample]) -> Record
 def _samples(runs: Sequence[Run], target: float | None, hold: int, until_target: bool) -> Iterator[tuple[str, Sample]]:
     """Speed and accuracy of the runs that ended well; times also of those that diverged, which is a miss.
 
-    Runs that ended where they held the target have no accuracy to compare: theirs are alike by design. Those that shared
-    their node have no times.
+    Runs that ended where they held the target have no accuracy to compare: theirs are alike by design. Those that
+    shared their node have no times.
     """
     well = [run for run in runs if run.ended_well]
     trained = [run for run in runs if run.ended_well or run.record.status == "diverged"]
