@@ -39,9 +39,8 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
             raise BadInput(f"{path.parent}: its file system has no locks ({error.strerror}); use --out") from error
         try:
             os.ftruncate(file.fileno(), 0)
-            os.write(
-                file.fileno(), f"{os.getpid()} on {socket.gethostname()}".encode()
-            )  # unbuffered: `close` cannot fail on it again
+            who = f"{os.getpid()} on {socket.gethostname()}"
+            os.write(file.fileno(), who.encode())  # unbuffered: `close` cannot fail on it again
         except OSError as error:
             raise cannot_write(path, error) from error
         yield

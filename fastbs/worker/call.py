@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -53,28 +54,29 @@ def start(
 
     Who takes the Call sees to its end: `wait`, or `kill`.
     """
-    printed: IO[bytes] = open(log, "a+b") if log else tempfile.TemporaryFile()
-    answer, request = tempfile.TemporaryFile(), tempfile.TemporaryFile()
-    printed_before, ooms_before, begin = printed.seek(0, os.SEEK_END), _kernel_ooms(), time.monotonic()
-    asked = {
-        "target": target,
-        "arguments": dict(arguments),
-        "parent": os.getpid(),
-        "started": begin,
-        "lock": str(lock) if lock else None,
-    }
-    request.write(json.dumps(asked).encode())
-    request.seek(0)
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "fastbs.worker", str(answer.fileno())],
-        stdin=request,
-        stdout=sys.__stderr__.fileno() if show and sys.__stderr__ else printed,
-        stderr=None if show else printed,
-        env=environment(threads, env),
-        pass_fds=(answer.fileno(),),
-    )
-    request.close()
-    return Call(process, answer, printed, printed_before, ooms_before, begin)
+    with ExitStack() as files:
+        printed = files.enter_context(open(log, "a+b") if log else tempfile.TemporaryFile())
+        answer = files.enter_context(tempfile.TemporaryFile())
+        printed_before, ooms_before, begin = printed.seek(0, os.SEEK_END), _kernel_ooms(), time.monotonic()
+        asked = {
+            "target": target,
+            "arguments": dict(arguments),
+            "parent": os.getpid(),
+            "started": begin,
+            "lock": str(lock) if lock else None,
+        }
+        with tempfile.TemporaryFile() as request:
+            request.write(json.dumps(asked).encode())
+            request.seek(0)
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "fastbs.worker", str(answer.fileno())],
+                stdin=request,
+                stdout=sys.__stderr__.fileno() if show and sys.__stderr__ else printed,
+                stderr=None if show else printed,
+                env=environment(threads, env),
+                pass_fds=(answer.fileno(),),
+            )
+        return Call(process, answer, printed, printed_before, ooms_before, begin, files.pop_all())
 
 
 class Call:
@@ -88,8 +90,9 @@ class Call:
         printed_before: int,
         ooms_before: int,
         begin: float,
+        files: ExitStack,
     ) -> None:
-        self._process, self._answer, self._printed = process, answer, printed
+        self._process, self._answer, self._printed, self._files = process, answer, printed, files
         self._printed_before, self._ooms_before, self._begin = printed_before, ooms_before, begin
 
     def wait(self, timeout: float | None = None) -> Outcome:
@@ -119,8 +122,7 @@ class Call:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
-        self._answer.close()
-        self._printed.close()
+        self._files.close()
 
     def _outcome(self) -> Outcome:
         seconds = time.monotonic() - self._begin
