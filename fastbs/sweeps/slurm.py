@@ -19,7 +19,7 @@ from fastbs.sweeps.execute import Task, settle
 from fastbs.sweeps.local import refuse_timed
 from fastbs.sweeps.plan import PlannedRun
 from fastbs.sweeps.slurm_queue import SlurmQueue, ending
-from fastbs.sweeps.slurm_submit import SlurmOptions, submit
+from fastbs.sweeps.slurm_submit import SlurmOptions, require_submitit, submit
 from fastbs.worker import Outcome
 
 Say = Callable[[str], None]
@@ -35,6 +35,7 @@ class Slurm:
     """
 
     def __init__(self, options: SlurmOptions, say: Say = lambda text: None) -> None:
+        require_submitit()
         self._options, self._say = options, say
         self._queue = SlurmQueue()
 
@@ -51,6 +52,7 @@ class Slurm:
             raise BadInput("stop-dominated: jobs start when the cluster lets them, not in turn; leave it out")
         if not self._options.exclusive:
             refuse_timed(config, "executor: jobs may share nodes", "add --exclusive")
+            return "jobs may share nodes: accuracies count, times do not; --exclusive gives times too"
         return ""
 
     def has_room(self, under_way: Sequence[PlannedRun], run: PlannedRun) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shlex
 import sys
@@ -31,17 +32,21 @@ class SlurmOptions:
     others: tuple[tuple[str, str], ...] = ()  # any option of sbatch: ("account", "vision")
 
 
+def require_submitit() -> None:
+    """BadInput where it is not installed."""
+    if importlib.util.find_spec("submitit") is None:
+        raise BadInput("executor: slurm needs submitit; pip install 'fastbs[slurm]' brings it")
+
+
 def submit(files: JobFiles, name: str, options: SlurmOptions, needs: Iterable[str]) -> str:
     """Have Slurm answer the request in `files`; returns the job's number.
 
-    `needs` are folders that the container must see, under the names that they have here. BadInput when submitit is
-    missing, or Slurm, or sbatch refuses.
+    `needs` are folders that the container must see, under the names that they have here. BadInput when Slurm is missing
+    or sbatch refuses.
     """
-    try:
-        import submitit
-        from submitit.core.utils import FailedJobError
-    except ModuleNotFoundError as error:
-        raise BadInput("executor: slurm needs submitit; pip install 'fastbs[slurm]' brings it") from error
+    import submitit  # what few need, and half a second
+    from submitit.core.utils import FailedJobError
+
     try:
         executor = submitit.SlurmExecutor(folder=files.folder)
     except RuntimeError as error:

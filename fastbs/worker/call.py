@@ -55,7 +55,10 @@ def start(
     Who takes the Call sees to its end: `wait`, or `kill`.
     """
     with ExitStack() as files:
-        printed = files.enter_context(open(log, "a+b") if log else tempfile.TemporaryFile())
+        if log:
+            printed: IO[bytes] = files.enter_context(open(log, "a+b"))
+        else:
+            printed = files.enter_context(tempfile.TemporaryFile())
         answer = files.enter_context(tempfile.TemporaryFile())
         printed_before, ooms_before, begin = printed.seek(0, os.SEEK_END), _kernel_ooms(), time.monotonic()
         asked = {
