@@ -44,7 +44,7 @@ def submit(files: JobFiles, name: str, options: SlurmOptions, needs: Iterable[st
     `needs` are folders that the container must see, under the names that they have here. BadInput when Slurm is missing
     or sbatch refuses.
     """
-    import submitit  # what few need, and half a second
+    import submitit  # what few need
     from submitit.core.utils import FailedJobError
 
     try:
