@@ -111,7 +111,19 @@ def test_what_times_decide_is_refused_to_workers(settings):
 
 def test_two_workers_find_what_one_finds_and_give_the_times_of_the_first_seed(photos, tmp_path):
     def sweep(*options):
-        settings = ("--batch-sizes", "4,16", "--epochs", "2", "--seeds", "2", "--threads", "1", "--no-controls")
+        settings = (
+            "--batch-sizes",
+            "4,16",
+            "--epochs",
+            "2",
+            "--seeds",
+            "2",
+            "--loader",
+            "resident",
+            "--threads",
+            "1",
+            "--no-controls",
+        )
         command = [sys.executable, "-m", "fastbs", "sweep", photos, *settings, "--format", "json", *options]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
