@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-OPTIONS = ("--batch-sizes", "4", "--epochs", "6", "--seeds", "2", "--threads", "1", "--checkpoint-seconds", "0")
+OPTIONS = ("--batch-sizes", "4", "--epochs", "6", "--seeds", "1", "--threads", "1", "--checkpoint-seconds", "0")
 KEYS = ("images", "updates", "train_loss", "train_top1", "loss", "top1", "lr")
 JUMPS = """
 import random, time
@@ -39,6 +39,7 @@ def alone(photos, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_a_wall_clock_that_jumps_by_days_changes_no_row_and_no_duration(photos, alone, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(JUMPS)
     out = tmp_path / "out"
@@ -71,10 +72,11 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_on_the_way_loses_nothing_that_was_there(photos, alone, small_disk):
     place, resize = small_disk
     refused = 0
-    for kib in (40, 300, 700, 1000, 20_000):
+    for kib in (40, 300, 700, 20_000):
         assert resize(kib).returncode == 0
         done = sweep(photos, place / "out")
         assert "Traceback" not in done.stderr

@@ -109,6 +109,7 @@ def test_what_times_decide_is_refused_to_workers(settings):
         Local(2).prepare(config(**settings), machine())
 
 
+@pytest.mark.slow
 def test_two_workers_find_what_one_finds_and_give_the_times_of_the_first_seed(photos, tmp_path):
     def sweep(*options):
         settings = (
