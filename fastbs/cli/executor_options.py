@@ -54,11 +54,7 @@ def take_executor(options: dict[str, Any], say: Callable[[str], None]) -> Execut
     if kind == "slurm":
         if workers:
             raise click.UsageError("--workers is for this machine; Slurm decides how many jobs run")
-        return Slurm(SlurmOptions(**_known(asked)), say)
+        return Slurm(SlurmOptions(others=asked.pop("slurm"), **asked | {"exclusive": bool(asked["exclusive"])}), say)
     if given:
         raise click.UsageError(f"--{given[0].replace('_', '-')} is for jobs; add --executor slurm")
     return Local(workers)
-
-
-def _known(asked: dict[str, Any]) -> dict[str, Any]:
-    return {"others": asked.pop("slurm"), **asked, "exclusive": bool(asked["exclusive"])}

@@ -45,6 +45,10 @@ class Slurm:
         answered = files.answered()
         if answered and answered["status"] == "ok" and files.asked() == request:
             return Outcome(**answered)
+        if (number := self._before.get(_job_name(files))) and files.asked() != request:
+            raise BadInput(
+                f"{folder.path}: Slurm job {number} works on another sweep for it; scancel {number}, or --out"
+            )
         return self._job(folder, files, request).wait()
 
     def prepare(self, config: SweepConfig, machine: dict[str, Any]) -> str:
@@ -82,8 +86,7 @@ class Slurm:
     def _job(self, folder: SweepFolder, files: JobFiles, request: dict[str, Any]) -> SlurmJob:
         """The job of this request: the one that waits or runs, or a new one."""
         make_folder(files.folder)
-        # By name: who is killed between submitting and writing loses the number.
-        name = f"fastbs-{hashlib.sha256(str(files.folder).encode()).hexdigest()[:8]}-{files.name}"
+        name = _job_name(files)
         if number := self._before.get(name):
             self._say(f"{files.name}: job {number} waits or runs already")
         else:
@@ -106,6 +109,11 @@ class Slurm:
 
 def _files(folder: SweepFolder, name: str) -> JobFiles:
     return JobFiles(folder.jobs.resolve(), name)
+
+
+def _job_name(files: JobFiles) -> str:
+    """Known before the job is there: who is killed between submitting and writing loses its number."""
+    return f"fastbs-{hashlib.sha256(str(files.folder).encode()).hexdigest()[:8]}-{files.name}"
 
 
 class SlurmJob:

@@ -10,7 +10,8 @@ import pytest
 
 from fastbs.errors import BadInput
 from fastbs.results.job_files import JobFiles
-from fastbs.sweeps import slurm_queue, slurm_submit
+from fastbs.results.sweep_folder import SweepFolder
+from fastbs.sweeps import slurm, slurm_queue, slurm_submit
 from fastbs.sweeps.slurm_submit import SlurmOptions, submit
 
 
@@ -125,6 +126,16 @@ def test_a_controller_that_is_away_for_a_while_ends_no_wait(commands, monkeypatc
     now += 600
     with pytest.raises(BadInput, match="squeue: slurm_load_jobs error.*the same command finds it"):
         queue.jobs()
+
+
+def test_a_job_that_plans_another_sweep_is_not_taken_for_this_one_s(commands, tmp_path):
+    folder, arguments = SweepFolder(tmp_path), {"config": {"lr": 0.1}, "dataset": {"root": "photos"}}
+    files = JobFiles(folder.jobs.resolve(), "resolve")
+    files.folder.mkdir()
+    files.ask({"target": "module:resolve", "arguments": arguments | {"config": {"lr": 0.2}}})
+    commands("squeue", f"echo 7 {slurm._job_name(files)}")
+    with pytest.raises(BadInput, match="Slurm job 7 works on another sweep for it; scancel 7"):
+        slurm.Slurm(SlurmOptions()).call(folder, "module:resolve", arguments)
 
 
 def test_slurm_is_asked_seldom(commands, tmp_path, monkeypatch):
