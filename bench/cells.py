@@ -5,14 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Self
 
-from fastbs.bench.artifacts import identity_of
+from fastbs.bench.inference_ways import inference_ways
 from fastbs.bench.plan import BenchPlan
 from fastbs.bench.setting import Setting
 from fastbs.config import RunConfig
-from fastbs.results.artifact_folder import ArtifactFolder
 from fastbs.worker.environment import ALLOCATOR
 
 TIMED_LOADERS = ("dali", "resident", "torch-uint8", "torch-float32")
@@ -34,7 +32,10 @@ class Cell:
     @property
     def id(self) -> str:
         """`question-value-value-...`, unique within a plan; what `-k` selects by."""
-        return "-".join([self.question, *(str(value).replace("-", "_") for value in self.identity.values())])
+        said = [
+            name if value is True else str(value) for name, value in self.identity.items() if value not in (None, False)
+        ]
+        return "-".join([self.question, *(text.replace("-", "_") for text in said)])
 
     def in_round(self, number: int) -> Self:
         """The same cell with the seed of that round: all rows of a round share it."""
@@ -47,13 +48,13 @@ class Cell:
 
 
 def make_cells(plan: BenchPlan, setting: Setting) -> dict[str, list[Cell]]:
-    """The cells of each question; a cell that two questions need is measured once, for the first."""
+    """The cells of each question; a cell that is asked for twice is measured once, for the first question."""
     known: set[str] = set()
     cells: dict[str, list[Cell]] = {}
     for question in plan.questions:
-        asked = [cell for cell in _CELLS[question](plan, setting) if cell.id not in known]
-        known |= {cell.id for cell in asked}
-        cells[question] = asked
+        asked = {cell.id: cell for cell in _CELLS[question](plan, setting) if cell.id not in known}
+        known |= asked.keys()
+        cells[question] = list(asked.values())
     return cells
 
 
@@ -61,7 +62,7 @@ def _throughput(plan: BenchPlan, setting: Setting) -> list[Cell]:
     loaders = plan.loaders or (("dali", "synthetic") if plan.data else ("synthetic",))
     cells = []
     for model, precision, loader, step, allocator, size in itertools.product(
-        plan.models, setting.precisions, loaders, plan.steps, plan.allocators, plan.batch_sizes
+        plan.models, setting.precisions, loaders, plan.step_modes, plan.allocators, plan.batch_sizes
     ):
         run = setting.run(model, precision, loader).replace(batch_size=size, step=step, lr=SMALL_LR)
         cells.append(
@@ -145,47 +146,32 @@ def _data(plan: BenchPlan, setting: Setting) -> list[Cell]:
 
 
 def _inference(plan: BenchPlan, setting: Setting) -> list[Cell]:
-    """New nets in torch, and beside them what was exported of trained ones."""
-    how = {
-        "device": setting.device,
-        "threads": setting.threads,
-        "cuda_graph": plan.cuda_graph,
-        "detail": plan.detail,
-        "least_calls": -(-LATENCIES // plan.processes),
-        **_blocks(plan),
-    }
-    cells = []
-    for model, precision, step in itertools.product(plan.models, setting.precisions, plan.steps):
-        run = setting.run(model, precision, "synthetic")
-        net = {"model": model, "norm": run.norm, "classes": setting.classes(model), "image_size": run.image_size}
-        name = {"model": model, "precision": run.precision, "backend": step, "trained_at": None}
-        arguments = net | {"precision": run.precision, "step": step} | how
-        cells += [_pass(plan, setting, "measure_inference", name, arguments, size) for size in plan.batch_sizes]
-    for folder in plan.artifacts:
-        document = ArtifactFolder(Path(folder)).read()
-        arguments = {"folder": folder, "image_size": document["run"]["image_size"]} | how
-        name = identity_of(document)
-        cells += [_pass(plan, setting, "measure_artifact", name, arguments, size) for size in plan.batch_sizes]
-    return cells
-
-
-def _pass(
-    plan: BenchPlan, setting: Setting, function: str, name: dict[str, Any], arguments: dict[str, Any], size: int
-) -> Cell:
-    return Cell(
-        question="inference",
-        identity=name | {"cuda_graph": plan.cuda_graph, "batch_size": size},
-        target=f"fastbs.bench.inference:{function}",
-        arguments=arguments | {"batch_size": size},
-        threads=setting.threads,
-    )
+    return [
+        Cell(
+            question="inference",
+            identity={**way.identity, "cuda_graph": plan.cuda_graph, "batch_size": size},
+            target=way.target,
+            arguments={
+                **way.arguments,
+                "batch_size": size,
+                "device": setting.device,
+                "threads": setting.threads,
+                "cuda_graph": plan.cuda_graph,
+                "detail": plan.detail,
+                "least_calls": -(-LATENCIES // plan.processes),
+                **_blocks(plan),
+            },
+            threads=setting.threads,
+        )
+        for way, size in itertools.product(inference_ways(plan, setting), plan.batch_sizes)
+    ]
 
 
 def _accuracy(plan: BenchPlan, setting: Setting) -> list[Cell]:
     loaders = tuple(loader for loader in plan.loaders if loader != "synthetic") or ("dali",)
     cells = []
     for model, precision, loader, step, size in itertools.product(
-        plan.models, setting.precisions, loaders, plan.steps, plan.batch_sizes
+        plan.models, setting.precisions, loaders, plan.step_modes, plan.batch_sizes
     ):
         run: RunConfig = setting.run(model, precision, loader)
         run = run.replace(batch_size=size, step=step, lr=plan.lr, epochs=plan.epochs, target=plan.target)

@@ -1,27 +1,27 @@
-"""What a forward pass of a net in evaluation costs, in this process: a new net in torch, or an exported one."""
+"""What inference with a net costs, in this process: opening it, its first answer, throughput, and latency."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from fastbs import models
-from fastbs.bench.latency import captured, measure_latency
+from fastbs.bench.cuda_graph import captured
+from fastbs.bench.one_by_one import OneByOne
 from fastbs.bench.training_step import switches
 from fastbs.config import Precision, StepMode
-from fastbs.deployment.open_artifact import open_artifact
 from fastbs.measurement.memory import memory_held
 from fastbs.measurement.steady import measure_steady
 from fastbs.training import precision as number_format
 from fastbs.training.compiler import why_no_compiler
 from fastbs.worker import Unsupported
 
-Call = Callable[[Tensor], Tensor]
+Forward = Callable[[Tensor], Tensor]
 
 
 def measure_inference(
@@ -34,57 +34,38 @@ def measure_inference(
     step: StepMode,
     device: str,
     threads: int,
+    *,
+    cuda_graph: bool,
     **how: Any,
 ) -> dict[str, Any]:
-    """A sample of a new net with random weights, in fp32, cast by autocast in each pass as evaluations do.
+    """A sample, as `measure_forward` gives it with `how`, of a new net.
 
-    Batches are channels_last. `how` is that of `_sample`. Unsupported where it cannot compile.
+    Its random batch is channels_last, in its number format. Weights are in fp32, cast by autocast in each pass as the evaluation of a run does. Unsupported where it cannot
+    compile.
     """
-    place, begin = torch.device(device), time.perf_counter()
-    if step == "compile" and (reason := why_no_compiler(place)):
-        raise Unsupported(reason)
-    torch.set_num_threads(threads)
-    number_format.set_up(precision, place)
+    place = set_up(device, threads, precision, cuda_graph)
+    start = time.perf_counter()
     torch.manual_seed(0)
     net = models.build(model, classes=classes, image_size=image_size, norm=norm).to(place)
     net = net.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-
-    def to_device(images: Tensor) -> Tensor:
-        moved = images.to(place, number_format.batch_dtype(precision), non_blocking=True)
-        return moved.contiguous(memory_format=torch.channels_last)
 
     def forward(images: Tensor) -> Tensor:
         with number_format.autocast(precision, place):
             logits: Tensor = net(images)
         return logits
 
-    call = torch.compile(forward) if step == "compile" else forward
-    return _sample(call, to_device, (batch_size, 3, image_size, image_size), place, begin, **how)
+    call = compiled(forward, place) if step == "compile" else forward
+    opened = time.perf_counter() - start
+    images = torch.randn(
+        (batch_size, 3, image_size, image_size), device=place, dtype=number_format.batch_dtype(precision)
+    )
+    images = images.to(memory_format=torch.channels_last)
+    return {"load_seconds": opened} | measure_forward(call, images, cuda_graph=cuda_graph, **how)
 
 
-def measure_artifact(
-    folder: str, image_size: int, batch_size: int, device: str, threads: int, **how: Any
-) -> dict[str, Any]:
-    """A sample of the artefact in `folder`. Unsupported where it cannot be run here, or does not take that size."""
-    place, begin = torch.device(device), time.perf_counter()
-    torch.set_num_threads(threads)
-    deployed = open_artifact(Path(folder), place, threads)
-    if not deployed.batch.holds(batch_size):
-        raise Unsupported(f"batch {batch_size}: it was exported for {deployed.batch.describe()}")
-
-    def to_device(images: Tensor) -> Tensor:
-        return images.to(place, non_blocking=True)
-
-    shape = (batch_size, 3, image_size, image_size)
-    return _sample(deployed.forward, to_device, shape, place, begin, **how)
-
-
-def _sample(
-    call: Call,
-    to_device: Call,
-    shape: tuple[int, ...],
-    device: torch.device,
-    begin: float,
+def measure_forward(
+    forward: Forward,
+    images: Tensor,
     *,
     cuda_graph: bool,
     blocks: int,
@@ -92,25 +73,43 @@ def _sample(
     detail: bool,
     least_calls: int,
 ) -> dict[str, Any]:
-    """Throughput in blocks, then, with `detail`, latency call by call; loading and the first call apart.
+    """Inferences of `images`, which lie on the device; with `cuda_graph` replayed, once the first was made without.
 
-    In the blocks one batch lies on the device; on a GPU passes are queued without waiting, so that a pass takes as long
-    as the slower one of host and card. Loading lasted from `begin` to here.
+    "first_seconds" is the first inference, with all that is chosen and compiled in it. Blocks are throughput: passes
+    queued without waiting, nothing copied between host and device. With `detail` follows "latency_seconds" (see
+    `OneByOne`) of as many calls as fit into the time of all blocks, `least_calls` at least; and what they are made of.
     """
-    loaded = time.perf_counter() - begin
-    on_gpu = device.type == "cuda"
-    if cuda_graph and not on_gpu:
-        raise Unsupported("CUDA graphs need an NVIDIA GPU")
-    host = torch.randn(shape, generator=torch.Generator().manual_seed(0), pin_memory=on_gpu)
+    run: Callable[[], Tensor] = partial(forward, images)
     with torch.inference_mode():
-        images, start = to_device(host), time.perf_counter()
-        call(images).cpu()
-        first = time.perf_counter() - start
-        run = captured(call, images) if cuda_graph else call
-        steady = measure_steady(lambda: run(images), device, blocks=blocks, block_seconds=block_seconds)
-        sample = steady.to_json() | {"images": shape[0], "memory": memory_held(device), **switches()}
-        sample |= {"load_seconds": loaded, "first_seconds": first}
-        if detail:
-            seconds = blocks * block_seconds
-            sample |= measure_latency(run, to_device, host, device, least_calls=least_calls, seconds=seconds)
-    return sample
+        first = OneByOne(run, images).seconds()
+        if cuda_graph:
+            run = captured(forward, images)
+        steady = measure_steady(run, images.device, blocks=blocks, block_seconds=block_seconds)
+        sample = steady.to_json() | {
+            "images": len(images),
+            "first_seconds": first,
+            "memory": memory_held(images.device),
+            **switches(),
+        }
+        if not detail:
+            return sample
+        one_by_one = OneByOne(run, images)
+        latencies = one_by_one.latencies(steady.seconds, blocks * block_seconds, least_calls)
+        return sample | {"latency_seconds": latencies, **one_by_one.parts()}
+
+
+def set_up(device: str, threads: int, precision: Precision, cuda_graph: bool) -> torch.device:
+    """This process, for inference in that number format; Unsupported where there can be no CUDA graph."""
+    place = torch.device(device)
+    if cuda_graph and place.type != "cuda":
+        raise Unsupported("CUDA graphs are of NVIDIA GPUs")
+    torch.set_num_threads(threads)
+    number_format.set_up(precision, place)
+    return place
+
+
+def compiled(forward: Forward, place: torch.device) -> Forward:
+    """Through torch.compile; its first call compiles. Unsupported where it cannot."""
+    if reason := why_no_compiler(place):
+        raise Unsupported(reason)
+    return torch.compile(forward)

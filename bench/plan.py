@@ -24,7 +24,7 @@ class BenchPlan:
     models: tuple[str, ...] = ("small",)
     precisions: tuple[Precision, ...] = ()  # none: what an expert would choose on this machine
     loaders: tuple[LoaderName, ...] = ()  # none: synthetic, and dali where there are images
-    steps: tuple[StepMode, ...] = ("eager",)
+    steps: tuple[StepMode, ...] = ()  # none: eager, and beside artefacts compile too
     allocators: tuple[Allocator, ...] = ("fastbs",)  # default: that of the C library, as it comes
     optimizer: Literal["sgd", "adamw"] = "sgd"
     data: str | None = None  # folder of images; none: synthetic input, and digits where images are needed
@@ -38,7 +38,7 @@ class BenchPlan:
     processes: int = 3
     blocks: int = 5  # timed ones of each process
     block_seconds: float = 0.5
-    detail: bool = True  # look closer at a training step once it is timed: phases, operators, host time
+    detail: bool = True  # look closer once it is timed: phases, operators, host time of a step; latency of inference
     function: str | None = None  # of question "step": module:name or file.py:name
     artifacts: tuple[str, ...] = ()  # of question "inference": folders with exported nets, measured beside torch
     cuda_graph: bool = False  # likewise: passes are captured and replayed
@@ -48,7 +48,7 @@ class BenchPlan:
     find_max: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("questions", "batch_sizes", "models", "steps", "allocators"):
+        for name in ("questions", "batch_sizes", "models", "allocators"):
             if not getattr(self, name):
                 raise BadInput(f"{name.replace('_', '-')}: none given")
         for question in self.questions:
@@ -73,6 +73,10 @@ class BenchPlan:
             raise BadInput(f"{'artifact' if self.artifacts else 'cuda-graph'}: belongs to fastbs bench inference")
         if self.find_max and "throughput" not in self.questions:
             raise BadInput("find-max: belongs to fastbs bench throughput")
+
+    @property
+    def step_modes(self) -> tuple[StepMode, ...]:
+        return self.steps or (("eager", "compile") if self.artifacts else ("eager",))
 
     @classmethod
     def everything(cls) -> Self:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastbs import worker
-from fastbs.bench.artifacts import precisions_of
+from fastbs.bench.artifacts import planned_artifacts
 from fastbs.bench.images import bench_images
 from fastbs.bench.plan import BenchPlan
 from fastbs.config import RunConfig
@@ -37,10 +37,11 @@ class Setting:
 
     @cached_property
     def precisions(self) -> tuple[str | None, ...]:
-        """Of torch's steps; beside exported nets, where nothing is said, theirs on a GPU and fp32 on a CPU."""
-        if self.plan.artifacts and not self.plan.precisions:
-            return ("fp32",) if self.device == "cpu" else precisions_of(self.plan)
         return self.plan.precisions or (None,)
+
+    @cached_property
+    def artifacts(self) -> list[dict[str, Any]]:
+        return planned_artifacts(self.plan)
 
     def run(self, model: str, precision: str | None, loader: str) -> RunConfig:
         """The resolved run of one model; its batch size, step and rate are still the defaults."""
@@ -59,7 +60,9 @@ class Setting:
                 "optimizer": plan.optimizer,
                 "precision": precision,
                 "loader": loader,
-                "step": "compile" if "compile" in plan.steps else "eager",  # refused here where nothing can compile
+                "step": "compile"
+                if "compile" in plan.steps and not plan.artifacts
+                else "eager",  # refused here where nothing can compile
                 "device": self.device,
                 "threads": self.threads,
                 "loader_threads": plan.loader_threads,
@@ -88,7 +91,7 @@ class Setting:
         )
 
     def describe(self) -> dict[str, Any]:
-        """What the rows share: device, threads, images, and what each model is here (seen so far)."""
+        """What the rows share: device, threads, images, artefacts, and what each model is here (seen so far)."""
         models = {
             model: {
                 "image_size": known["run"]["image_size"],
@@ -106,6 +109,7 @@ class Setting:
             "threads": self.threads,
             "dataset": None if self.images is None else self.images.describe(),
             "models": models,
+            "artifacts": self.artifacts,
         }
 
     def _written(self, name: str, dataset: Dataset) -> str:

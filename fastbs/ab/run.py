@@ -118,7 +118,7 @@ IDENTITY_OF = {
     "models": ("model",),
     "precisions": ("precision",),
     "loaders": ("loader", "input"),
-    "steps": ("step",),
+    "steps": ("step", "backend"),
     "allocators": ("allocator",),
     "optimizer": ("optimizer",),
     "image_size": ("image_size",),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastbs.analysis.measured_cell import MeasuredCell
 
@@ -26,14 +28,15 @@ def latency(cell: MeasuredCell) -> dict[str, Any]:
     found = {f"{name}_ms": None if value is None else 1e3 * value for name, value in medians.items()}
     enqueue, compute = medians["enqueue"], medians["compute"]
     return found | {
-        "latency": _summary(pooled) if len(pooled) else None,
+        "latency": summary(pooled) if len(pooled) else None,
         "latency_samples_ms": [[1e3 * time for time in times] for times in samples.values()],
         "host_bound": None if enqueue is None or compute is None else enqueue > compute,
     }
 
 
-def _summary(milliseconds: Any) -> dict[str, Any]:
-    calls = len(milliseconds)
+def summary(calls_ms: Sequence[float] | NDArray[np.float64]) -> dict[str, Any]:
+    """Percentiles and extremes of at least one call, in its unit."""
+    milliseconds, calls = np.asarray(calls_ms), len(calls_ms)
     percentiles = {
         f"p{p}_ms": float(np.percentile(milliseconds, p)) if calls * (100 - p) >= 100 else None for p in PERCENTILES
     }

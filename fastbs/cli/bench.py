@@ -65,7 +65,7 @@ def bench(question: str, pytest_args: tuple[str, ...], file: Path | None, style:
         click.echo(f"fastbs: no row matches {' '.join(pytest_args)}", err=True)
         sys.exit(NOTHING_MATCHED)
     measured = document["fastbs"]
-    write_latencies(plan, measured)
+    write_latencies(measured)
     click.echo(dump_json(document) if style == "json" else render_bench(measured, style), nl=style != "json")
     sys.exit(failed(measured))
 

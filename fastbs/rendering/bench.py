@@ -12,9 +12,9 @@ from tabulate import tabulate
 
 from fastbs.analysis.bench_identity import IDENTITY, curve_key
 from fastbs.rendering.bench_columns import columns_of
+from fastbs.rendering.bench_inference import inference_sentences, net_text
 from fastbs.rendering.bench_sentences import (
     curve_sentences,
-    deployed_as,
     largest_sentence,
     phase_sentences,
     reason_sentence,
@@ -26,7 +26,7 @@ from fastbs.rendering.processor import processor
 from fastbs.results.files import dump_json
 
 Rows = list[dict[str, Any]]
-IN_COLUMNS = {"data": ("loader",), "inference": ("precision", "backend", "trained_at", "cuda_graph")}
+IN_COLUMNS = {"data": ("loader",), "inference": ("backend",)}
 
 
 def render_bench(document: dict[str, Any], style: str) -> str:
@@ -74,24 +74,30 @@ def _block(rows: Rows, curves: list[dict[str, Any]], document: dict[str, Any], m
     table = tabulate([names, *cells], colalign=colalign, disable_numparse=True, **layout)
     below = share_sentence(ordered)
     on_gpu = document["settings"].get("device") == "cuda"
+    if question == "inference":  # runs of a sweep differ in their weights only; why a net has no curve is said below
+        alike = len({row["trained_at"] for row in rows}) == 1
+        curves = [curve for curve in curves if alike and curve["batch_sizes"]]
     for curve in curves:
-        name = _named_curve(question, curve)
+        name = _named_curve(curve, rows)
         below += [name + sentence for sentence in curve_sentences(curve, on_gpu)]
     below += phase_sentences(ordered)
-    below += [reason_sentence(row) for row in ordered if row["reason"]]
+    if question == "inference":
+        below += inference_sentences(ordered)
+    else:
+        below += [reason_sentence(row) for row in ordered if row["reason"]]
     bullet = "- " if markdown else " "
     below = [line for text in below for line in within_width(text, bullet)]
     space = [""] if markdown else []
     return [*within_width(_headline(rows, document)), *space, table, *space, *below]
 
 
-def _named_curve(question: str, curve: Mapping[str, Any]) -> str:
+def _named_curve(curve: Mapping[str, Any], rows: Rows) -> str:
     """Where several curves share a table."""
-    match question:
+    match curve["question"]:
         case "data":
             return f"{curve['loader']}: "
         case "inference":
-            return f"{deployed_as(curve)}: "
+            return f"{net_text(curve, rows)}: "
     return ""
 
 
@@ -99,7 +105,8 @@ def _headline(rows: Rows, document: dict[str, Any]) -> str:
     """What is measured on what, by how many processes."""
     row, settings = rows[0], document["settings"]
     without = ["batch_size", "implementation", "input", *IN_COLUMNS.get(row["question"], ())]
-    named = [_named(name, row[name]) for name in IDENTITY[row["question"]] if name not in without]
+    same = [name for name in IDENTITY[row["question"]] if len({other[name] for other in rows}) == 1]
+    named = [_named(name, row[name]) for name in same if name not in without]
     device = settings.get("device")
     where = f"{device or NOTHING} ({processor(document['machine'], device)})"
     threads = _several(settings.get("threads"), "thread", "threads")
@@ -119,12 +126,19 @@ def _named(name: str, value: Any) -> str:
             return f"{value} px"
         case "allocator":
             return "" if value == "fastbs" else f"{value} allocator"
+        case "trained_at":
+            return "" if value is None else f"trained at {value:,}"
+        case "cuda_graph":
+            return "CUDA graph" if value else ""
     return str(value)
 
 
 def _csv(rows: Rows) -> str:
-    """A line for each row; parts of a value (phases, memory) are columns of their own, lists are JSON."""
-    flat = [dict(_flat(row)) for row in rows]
+    """A line for each row; parts of a value (phases, memory) are columns of their own, lists are JSON.
+
+    The thousands of calls whose percentiles are columns are left out.
+    """
+    flat = [{key: value for key, value in _flat(row) if key != "latency_samples_ms"} for row in rows]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in flat for key in row)), lineterminator="\n")
     writer.writeheader()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from fastbs.rendering.bench_sentences import deployed_as
+from fastbs.rendering.bench_inference import net_text, parts_text
 from fastbs.rendering.numbers import NOTHING, count, fraction, percent, significant, size, with_spread
 
 Row = dict[str, Any]
@@ -16,7 +16,7 @@ def columns_of(question: str, rows: Sequence[Row]) -> list[Column]:
     """Name and text of each column; a column without a value in any of `rows` is left out."""
     columns = {"update": _update, "accuracy": _accuracy, "inference": _inference}.get(question, _steps)(rows)
     shown = [column for column in columns if any(column[1](row) != NOTHING for row in rows)]
-    if any(row["status"] != "ok" for row in rows):
+    if any(row["status"] != "ok" for row in rows) and question != "inference":
         shown.append(("processes", _statuses))
     return shown
 
@@ -49,27 +49,31 @@ def _steps(rows: Sequence[Row]) -> Iterator[Column]:
 
 
 def _inference(rows: Sequence[Row]) -> Iterator[Column]:
+    """A row without a speed says its status there: columns are dear, and the reason stands below."""
     speeds = sorted((row["images_per_second"] for row in rows if row["images_per_second"] is not None), reverse=True)
 
     def percentile(name: str) -> Callable[[Row], str]:
         return lambda row: significant((row["latency"] or {}).get(name))
 
+    def speed(row: Row) -> str:
+        value, interval = row["images_per_second"], row["images_per_second_interval"]
+        return str(row["status"]) if value is None else _with_interval(value, interval)
+
     yield "batch", lambda row: count(row["batch_size"])
-    yield "net", deployed_as
+    yield "net", lambda row: net_text(row, rows)
     yield "p50 ms", percentile("p50_ms")
     for p in (90, 95, 99):
         yield f"p{p}", percentile(f"p{p}_ms")
-    yield "images/s", lambda row: significant(row["images_per_second"])
-    yield "of best", lambda row: _of(row["images_per_second"], speeds)
+    yield "images/s", speed
     yield "first ms", lambda row: significant(row["first_ms"])
-    yield "H2D ms", lambda row: significant(row["h2d_ms"])
-    yield "compute", lambda row: significant(row["compute_ms"])
-    yield "D2H", lambda row: significant(row["d2h_ms"])
-    yield "enqueue", lambda row: significant(row["enqueue_ms"])
-    yield "bound by", lambda row: "host" if row["host_bound"] else NOTHING
-    yield "memory", lambda row: size(_memory(row))
-    yield "MHz", lambda row: count(row["sm_clock_mhz"])
-    yield "throttled", lambda row: percent(row["throttled_share"]) if row["throttled_share"] else NOTHING
+    if any(row["compute_ms"] is not None for row in rows):
+        yield "H2D+net+D2H us", parts_text
+        yield "enqueue", lambda row: significant(_thousand(row["enqueue_ms"]))
+        yield "MHz", lambda row: count(row["sm_clock_mhz"])
+        yield "throttled", lambda row: percent(row["throttled_share"]) if row["throttled_share"] else NOTHING
+    else:
+        yield "of best", lambda row: _of(row["images_per_second"], speeds)
+        yield "memory", lambda row: size(_memory(row))
 
 
 def _update(rows: Sequence[Row]) -> Iterator[Column]:

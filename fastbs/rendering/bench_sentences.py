@@ -47,17 +47,10 @@ def _phases(row: Mapping[str, Any]) -> str:
     )
 
 
-def deployed_as(row: Mapping[str, Any]) -> str:
-    """What computes a row of inference: "eager fp32", "onnx fp16 of 8" (trained at batch size 8), "... graph"."""
-    trained = "" if row["trained_at"] is None else f" of {row['trained_at']:,}"
-    return f"{row['backend']} {row['precision']}{trained}{', CUDA graph' if row['cuda_graph'] else ''}"
-
-
 def reason_sentence(row: Mapping[str, Any]) -> str:
     """Why a row is not ok."""
     which = row["implementation"] if row["question"] == "update" else f"{row['batch_size']:,}"
     which = f"{row['loader']} at {which}" if row["question"] == "data" else which
-    which = f"{deployed_as(row)} at {which}" if row["question"] == "inference" else which
     return f"{which}: {row['status']}: {row['reason']}"
 
 

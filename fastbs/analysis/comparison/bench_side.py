@@ -11,6 +11,7 @@ from fastbs.analysis.bench_identity import IDENTITY
 from fastbs.analysis.comparison.bench_workload import bench_workload
 from fastbs.analysis.comparison.machine_facts import machine_facts
 from fastbs.analysis.comparison.records import Key, Record, Sample, Side
+from fastbs.analysis.latency_rows import summary
 from fastbs.results.checked import Checked
 from fastbs.results.measurement_files import MeasurementFile
 
@@ -82,6 +83,8 @@ def _samples(row: Checked, key: dict[str, Any]) -> Iterator[tuple[str, Sample]]:
                 "images_per_second",
                 Sample(tuple(key["batch_size"] / each for each in seconds), _within(processes), exact),
             )
+    if key["question"] == "inference":
+        yield from _latencies(row)
     if key["question"] == "accuracy":
         yield from _trainings(row)
     held = [row.get("memory").get(kind).known(Checked.zero_or_more) for kind in MEMORY_KINDS]
@@ -91,6 +94,16 @@ def _samples(row: Checked, key: dict[str, Any]) -> Iterator[tuple[str, Sample]]:
     ):
         if value:
             yield metric, Sample((value,), within=0.0, exact=(value, exact))
+
+
+def _latencies(row: Checked) -> Iterator[tuple[str, Sample]]:
+    """Percentiles of each process by itself; the 99th only where each has calls enough."""
+    processes = [tuple(call.positive() for call in calls.each()) for calls in row.get("latency_samples_ms").each()]
+    found = [summary(calls) for calls in processes if calls]
+    for percentile in ("p50_ms", "p99_ms"):
+        values = [of_process[percentile] for of_process in found]
+        if values and None not in values:
+            yield f"latency_{percentile}", Sample(tuple(values), exact=tuple(sorted(processes)))
 
 
 def _trainings(row: Checked) -> Iterator[tuple[str, Sample]]:

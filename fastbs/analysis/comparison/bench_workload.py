@@ -45,3 +45,8 @@ def _of_question(settings: Checked, question: str, reads_images: bool) -> Iterat
         for model, facts in settings.get("models").items():
             for name in (*OF_MODELS[question], *(LOADING if reads_images else ())):
                 yield f"{model}.{name}", facts.get(name)
+    if question == "inference":
+        for artifact in settings.get("artifacts").each():
+            if artifact["backend"].text() != "onnx":  # only engines are tuned for sizes
+                named = [artifact[name].scalar() for name in ("backend", "precision", "trained_at")]
+                yield f"{' '.join(map(str, named))}.profiles", artifact["profiles"]

@@ -25,6 +25,8 @@ METRICS = {
     metric.name: metric
     for metric in (
         Metric("images_per_second", "images/s", higher_is_better=True),
+        Metric("latency_p50_ms", "ms p50", higher_is_better=False),  # of one inference, waited for
+        Metric("latency_p99_ms", "ms p99", higher_is_better=False),
         Metric("seconds", "seconds", higher_is_better=False),  # of one round of a foreign benchmark
         Metric("update_us", "us", higher_is_better=False),  # of one weight update
         Metric("time_to_target_s", "s to target", higher_is_better=False),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fastbs.analysis.comparison.records import Key
 
-UNSAID = {"allocator": "fastbs", "arm": "main", "input": "synthetic"}  # the usual value needs no word
+UNSAID = {"allocator": "fastbs", "arm": "main", "input": "synthetic", "cuda_graph": False}  # needs no word
+WORDS = {"image_size": "{} px", "trained_at": "trained at {}", "cuda_graph": "CUDA graph"}
 
 
 def name_of(curve: Key) -> str:
@@ -13,7 +14,7 @@ def name_of(curve: Key) -> str:
     if settings["question"] == "benchmark":
         return str(settings["fullname"])
     said = [
-        f"{value} px" if name == "image_size" else str(value)
+        WORDS.get(name, "{}").format(value)
         for name, value in settings.items()
         if name != "batch_size" and value is not None and UNSAID.get(name) != value
     ]
