@@ -20,8 +20,8 @@ def plan_artifacts(plan: BenchPlan) -> BenchPlan:
     """`plan` for the net of its artefacts, every folder in it an artefact's own.
 
     Of artefacts that differ in nothing but the seed of their run the first is measured: their time is the same.
-    BadInput where there is none, where the plan names another net, where they are of different nets (these would share no table), where others have the
-    same rows, or where latency.json could not be written in the end.
+    BadInput where there is none, where the plan names another net, where artefacts are of different nets (these would
+    share no table) or would have the same rows, or where latency.json could not be written in the end.
     """
     if not plan.artifacts:
         return plan

@@ -40,8 +40,8 @@ def measure_inference(
 ) -> dict[str, Any]:
     """A sample, as `measure_forward` gives it with `how`, of a new net.
 
-    Its random batch is channels_last, in its number format. Weights are in fp32, cast by autocast in each pass as the evaluation of a run does. Unsupported where it cannot
-    compile.
+    Its random batch is channels_last, in its number format. Weights are in fp32, cast by autocast in each pass as the
+    evaluation of a run does. Unsupported where it cannot compile.
     """
     place = set_up(device, threads, precision, cuda_graph)
     start = time.perf_counter()
@@ -102,7 +102,7 @@ def set_up(device: str, threads: int, precision: Precision, cuda_graph: bool) ->
     """This process, for inference in that number format; Unsupported where there can be no CUDA graph."""
     place = torch.device(device)
     if cuda_graph and place.type != "cuda":
-        raise Unsupported("CUDA graphs are of NVIDIA GPUs")
+        raise Unsupported("CUDA graphs need an NVIDIA GPU")
     torch.set_num_threads(threads)
     number_format.set_up(precision, place)
     return place

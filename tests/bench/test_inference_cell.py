@@ -2,9 +2,12 @@ import copy
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fastbs import models
 from fastbs.bench.inference import measure_inference
+from fastbs.bench.one_by_one import MOST, PARTS, OneByOne
 from fastbs.worker import Unsupported
 
 SETTINGS = {
@@ -89,3 +92,31 @@ def test_what_cannot_compile_is_unsupported(monkeypatch):
     with pytest.raises(Unsupported, match="path with a space"):
         measure_inference(**SETTINGS | {"step": "compile"})
     assert measure_inference(**SETTINGS)["images"] == 4
+
+
+def test_every_call_that_is_asked_for_is_kept_and_what_comes_first_stands_apart(built):
+    sample = measure_inference(**SETTINGS | {"least_calls": 120})
+    assert len(sample["latency_seconds"]) >= 120 and min(sample["latency_seconds"]) > 0
+    assert sample["load_seconds"] > 0 and sample["first_seconds"] > 0
+    assert [sample[part] for part in PARTS] == [None] * 4  # a CPU copies and enqueues nothing
+    timed = sum(calls for calls, _, _, _ in sample["blocks"]) + len(sample["latency_seconds"])
+    assert built["passes"] > timed + 1  # the first, and those that warm up
+
+
+def test_without_detail_only_what_can_be_measured_in_turns_is(built):
+    sample = measure_inference(**SETTINGS | {"detail": False})
+    assert "latency_seconds" not in sample and sample["first_seconds"] > 0
+
+
+@given(about=st.floats(1e-6, 10), budget=st.floats(0.01, 60), least=st.integers(1, 100))
+def test_calls_fill_the_time_but_are_enough_for_a_percentile_and_not_more_than_a_file_should_hold(about, budget, least):
+    made = []
+    calls = len(OneByOne(lambda: made.append(1), torch.zeros(1)).latencies(about, budget, least))
+    assert calls >= least and calls <= MOST
+    assert calls in (least, MOST) or abs(calls * about - budget) <= about
+    assert len(made) > calls
+
+
+def test_there_is_no_cuda_graph_on_a_cpu():
+    with pytest.raises(Unsupported, match="CUDA graphs need an NVIDIA GPU"):
+        measure_inference(**SETTINGS | {"cuda_graph": True})

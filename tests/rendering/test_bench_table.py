@@ -183,7 +183,7 @@ def test_names_fit_the_question():
     inference = {"model": "small", "precision": "bf16", "backend": "eager", "trained_at": 8, "cuda_graph": False}
     asked = [{"question": "inference", "identity": inference | {"batch_size": size}} for size in SIZES]
     text = render(asked, steps())
-    assert "eager bf16 of 8" in text and " eager bf16 of 8: pass = 1.20" in text
+    assert "bf16 · trained at 8 · cpu" in text and " eager: pass = 1.20" in text
     loading = {"loader": "dali", "input": "real", "image_size": 64}
     asked = [{"question": "data", "identity": loading | {"batch_size": size}} for size in SIZES]
     text = render(asked, steps(first_batch_seconds=0.25))
