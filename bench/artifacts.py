@@ -33,12 +33,12 @@ def plan_artifacts(plan: BenchPlan) -> BenchPlan:
     for folder in plan.artifacts:
         for artifact in find_artifacts(Path(folder)):
             document = artifact.read()
+            nets.setdefault(tuple(document["run"][name] for name in SAME), artifact.path)
+            if len(nets) > 1:
+                one, other = nets.values()
+                raise BadInput(f"artifact: {one} and {other} are different nets; measure them one after the other")
             known = found.setdefault(tuple(map(str, identity_of(document).values())), artifact)
             _refuse_indistinct(known, artifact)
-            nets.setdefault(tuple(document["run"][name] for name in SAME), artifact.path)
-    if len(nets) > 1:
-        one, other, *_ = nets.values()
-        raise BadInput(f"artifact: {one} and {other} are different nets; measure them one after the other")
     for artifact in found.values():
         require_writable(artifact.latency)
     (net,) = nets

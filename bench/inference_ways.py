@@ -30,7 +30,7 @@ def inference_ways(plan: BenchPlan, setting: Setting) -> Iterator[Way]:
 
 
 def _of_artifacts(plan: BenchPlan, setting: Setting) -> Iterator[Way]:
-    run = setting.run(plan.models[0], "fp32", "synthetic")
+    run = setting.run(plan.models[0], setting.precisions[0], "synthetic")
     for artifact in setting.artifacts:
         own = artifact["precision"]
         in_torch = plan.precisions or ("fp32" if setting.device == "cpu" else own,)

@@ -62,9 +62,10 @@ def fastbs_module():
 @pytest.fixture(scope="module")
 def measured(folder, fastbs_module):
     file = folder / "inference.json"
-    sizes = ["--batch-sizes", ",".join(map(str, SIZES)), "--threads", "1", "--processes", "2"]
+    sizes = ["--batch-sizes", ",".join(map(str, SIZES)), "--threads", "1", "--processes", "1"]
     fast = ["--blocks", "2", "--block-seconds", "0.01", "--step", "eager"]
     done = fastbs_module("bench", "inference", "--artifact", str(folder), *sizes, *fast, "--json", str(file))
+    assert file.exists(), done.stderr
     return done, json.loads(file.read_text())["fastbs"]
 
 
