@@ -12,6 +12,7 @@ from fastbs.ab import interleave, run
 from fastbs.ab.interleave import Stop, log_ratios, measure_in_turns
 from fastbs.ab.run import Arm, run_ab
 from fastbs.ab.worktree import Tree
+from fastbs.analysis.bench_identity import IDENTITY
 from fastbs.analysis.comparison.gate import DEFAULT_GATE, Gate
 from fastbs.analysis.comparison.options import Options
 from fastbs.errors import BadInput
@@ -278,3 +279,9 @@ def test_sides_with_other_rows_are_refused_before_anything_is_measured(compared)
         both = cells(1, name="f.py:f") + cells(1, name="g.py:g")
         compared(machine, rows=(both, both), settings=({}, {"function": "f.py:f"}))
     assert machine.asked == []
+
+
+@pytest.mark.parametrize("question", ["throughput", "inference"])
+def test_how_a_pass_is_executed_can_differ_between_the_sides(question):
+    """Whatever a question calls it."""
+    assert set(IDENTITY[question]) & run._named({"steps"})
