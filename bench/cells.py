@@ -33,7 +33,9 @@ class Cell:
     def id(self) -> str:
         """`question-value-value-...`, unique within a plan; what `-k` selects by."""
         said = [
-            name if value is True else str(value) for name, value in self.identity.items() if value not in (None, False)
+            name if value is True else str(value)
+            for name, value in self.identity.items()
+            if value is not None and value is not False
         ]
         return "-".join([self.question, *(text.replace("-", "_") for text in said)])
 
