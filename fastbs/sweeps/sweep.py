@@ -33,8 +33,8 @@ def sweep(
     """Make every run of `config` that is not finished in `out`; returns (and writes) the summary.
 
     The `executor` says where the runs are made: on this machine (a `Local`) if it is not given, or by Slurm. A sweep
-    that was cut off at any moment continues where it was when it is asked for again. BadInput when `out` holds something
-    else, or the images or the settings changed.
+    that was cut off at any moment continues where it was when it is asked for again. BadInput when `out` holds
+    something else, or the images or the settings changed.
     """
     folder, executor = SweepFolder(out), executor or Local()
     new = not _exists(out)

@@ -40,7 +40,7 @@ NodeName={host} NodeAddr=127.0.0.1 CPUs=2
 PartitionName=tests Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 SMALL = ("--batch-sizes", "4,16", "--epochs", "2", "--seeds", "1")
-LONG = ("--batch-sizes", "4", "--epochs", "120", "--eval-images", "300", "--seeds", "1", "--checkpoint-seconds", "0")
+LONG = ("--batch-sizes", "4", "--epochs", "80", "--eval-images", "200", "--seeds", "1", "--checkpoint-seconds", "0")
 KEYS = ("images", "updates", "train_loss", "train_top1", "loss", "top1", "lr")
 
 pytestmark = pytest.mark.slow
