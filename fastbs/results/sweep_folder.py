@@ -12,7 +12,7 @@ from fastbs.results.files import SCHEMA, dump_json, make_folder, read_json, writ
 from fastbs.results.record import RunRecord
 from fastbs.results.run_folder import RunFolder
 
-TRIALS = "tuning"
+TRIALS, JOBS = "tuning", "slurm"
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class SweepFolder:
     def summary(self) -> Path:
         return self.path / "summary.json"
 
+    @property
+    def jobs(self) -> Path:
+        """What was asked of Slurm, under which numbers, and what became of it."""
+        return self.path / JOBS
+
     def run(self, run_id: str) -> RunFolder:
         return RunFolder(self.path / "runs" / run_id)
 
@@ -54,7 +59,7 @@ class SweepFolder:
         make_folder(self.path)
         if self.document.exists():
             return read_json(self.document, "sweep-plan")
-        ours = {self.lock.name, self.index.name, self.dataset.name, TRIALS}
+        ours = {self.lock.name, self.index.name, self.dataset.name, TRIALS, JOBS}
         names = {entry.name for entry in self.path.iterdir() if not entry.match(".*.tmp")}  # of killed writers
         foreign = sorted(names - ours)
         if foreign:

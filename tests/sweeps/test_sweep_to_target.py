@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from fastbs.config import RunConfig, SweepConfig
 from fastbs.data.dataset import Dataset
 from fastbs.results.record import Evaluation, Result
 from fastbs.results.sweep_folder import SweepFolder
+from fastbs.sweeps.local import Local
 from fastbs.sweeps.sweep import sweep as run_sweep
 
 TO_TARGET = ("--target", "0.8", "--until-target", "--eval-images", "16", "--epochs", "12", "--threads", "1")
@@ -55,7 +57,15 @@ def cut_off_while_tuning(out):
 SECONDS = {2: 5.5, 4: 12.0, 8: 5.0, 48: 30.0}  # to the target, of runs that are not really made
 
 
-def pretend(folder, run, dataset, machine, *, stop_after=None, show=False):
+class Pretending(Local):
+    """Trains nothing."""
+
+    def begin(self, folder, task, lane):
+        outcome = pretend(task.folder, task.run, task.dataset, task.machine, task.stop_after)
+        return SimpleNamespace(poll=lambda: outcome)
+
+
+def pretend(folder, run, dataset, machine, stop_after):
     """A run whose top1 rises evenly to 1 and holds .8 at the second of its evaluations above it."""
     folder.begin(
         arm=run.arm,
@@ -76,11 +86,10 @@ def pretend(folder, run, dataset, machine, *, stop_after=None, show=False):
     return worker.Outcome("ok", None, "ok", whole)
 
 
-def test_a_size_that_cannot_win_is_stopped_recorded_and_neither_a_hit_nor_a_miss(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr("fastbs.sweeps.sweep.execute", pretend)
+def test_a_size_that_cannot_win_is_stopped_recorded_and_neither_a_hit_nor_a_miss(photos, tmp_path):
     run = RunConfig(data=str(photos), target=0.8, until_target=True)
     config = SweepConfig(run=run, batch_sizes=(2, 4, 8, 48), seeds=3, stop_dominated=True)
-    summary = run_sweep(config, tmp_path / "out")
+    summary = run_sweep(config, tmp_path / "out", executor=Pretending())
     records = {(run.batch_size, run.seed): run for run in SweepFolder(tmp_path / "out").records()}
     ends = {size: [records[size, seed].status for seed in range(3)] for size in SECONDS}
     assert ends == {2: ["ok"] * 3, 4: ["stopped"] * 3, 8: ["ok"] * 3, 48: ["stopped"] * 3}

@@ -1,0 +1,79 @@
+"""Make the runs of a plan, as many at a time as there is room for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fastbs.analysis.dominated import Race
+from fastbs.config import RunConfig
+from fastbs.errors import BadInput
+from fastbs.results.sweep_folder import SweepFolder
+from fastbs.sweeps.execute import PAUSE, Task, leave_out
+from fastbs.sweeps.executor import Executor, UnderWay
+from fastbs.sweeps.plan import PlannedRun
+from fastbs.sweeps.standing import standing_of
+from fastbs.worker import Outcome, interruption
+
+Say = Callable[[str], None]
+
+
+def run_all(
+    folder: SweepFolder,
+    runs: list[PlannedRun],
+    machine: dict[str, Any],
+    executor: Executor,
+    say: Say,
+    *,
+    race: RunConfig | None,
+) -> None:
+    """Make the runs that are open, in order; in a `race` to its target, the dominated ones are stopped or left out.
+
+    KeyboardInterrupt when we were asked to leave, after all that was under way has been saved.
+    """
+    waiting = [run for run in runs if not folder.run(run.id).is_finished()]
+    if len(waiting) < len(runs):
+        say(f"resuming {folder.path}: {len(runs) - len(waiting)} of {len(runs)} runs are finished")
+    ended, leaving = len(runs) - len(waiting), False
+    under_way: dict[int, tuple[PlannedRun, UnderWay]] = {}
+    try:
+        while under_way or (waiting and not leaving):
+            while waiting and not leaving and executor.has_room([run for run, _ in under_way.values()], waiting[0]):
+                run = waiting.pop(0)
+                standing = standing_of(folder, race.target, race.hold) if race and race.target else Race({})
+                task = Task(
+                    folder.run(run.id), run, folder.dataset, machine, standing.limit, shared=executor.shares(run)
+                )
+                if (leader := standing.dominated_by(run.config.batch_size)) is not None:
+                    reason = f"dominated by batch {leader} in the runs before"
+                    leave_out(task, reason)
+                    ended += 1
+                    say(f"{ended}/{len(runs)} {run.id} stopped: {reason}")
+                    continue
+                lane = min(set(range(len(under_way) + 1)) - set(under_way))
+                under_way[lane] = run, executor.begin(folder, task, lane)
+            time.sleep(PAUSE)
+            if interruption.asked() and not leaving:
+                leaving = True
+                for _, training in under_way.values():
+                    training.ask_to_leave()
+            for lane, (run, training) in list(under_way.items()):
+                if (outcome := training.poll()) is not None:
+                    del under_way[lane]
+                    leaving = leaving or outcome.interrupted
+                    ended += not outcome.interrupted
+                    _tell(f"{ended}/{len(runs)} {run.id}", outcome, say)
+    finally:
+        for _, training in under_way.values():
+            training.abandon()
+    if leaving:
+        raise KeyboardInterrupt
+
+
+def _tell(which: str, outcome: Outcome, say: Say) -> None:
+    if outcome.bad_input:
+        raise BadInput(outcome.reason or which)
+    if not outcome.interrupted:
+        said = outcome.value if outcome.status == "ok" else f"{outcome.status}: {outcome.reason}"
+        say(f"{which} {said} ({outcome.seconds:.1f} s)")
