@@ -20,7 +20,7 @@ INPUT_BOUND = 0.05  # part of the training time spent waiting for images above w
 def caveats(evidence: Evidence) -> list[str]:
     """Sentences for the reader of any table, then those that this sweep gives cause for."""
     found = [_validation(evidence), _not_tested(evidence), _seeds(evidence), _not_ok(evidence)]
-    found += [_shared(evidence), _misses(evidence), _confounded(evidence), _coarse(evidence), _undecided(evidence)]
+    found += [_misses(evidence), _confounded(evidence), _coarse(evidence), _undecided(evidence)]
     found += [_accumulated(evidence), _under_trained(evidence), _too_few_evaluations(evidence), _input_bound(evidence)]
     return [caveat for caveat in found if caveat]
 
@@ -53,16 +53,6 @@ def _not_ok(evidence: Evidence) -> str:
                 said[status if status == PENDING else status + where] += n
     told = ", ".join(f"{n} {what}" for what, n in said.items())
     return f"{total['not']} of {total.total()} runs count in no mean: {told}." if said else ""
-
-
-def _shared(evidence: Evidence) -> str:
-    """Which runs' times are not in the table, and why."""
-    runs = [run for s in (*evidence.sizes, *evidence.controls) for run in evidence.ok(s)]
-    shared = sum(run.shared for run in runs)
-    if not shared:
-        return ""
-    rest = f"times are those of the other {len(runs) - shared}" if shared < len(runs) else "no time is given"
-    return f"{shared} of {len(runs)} ok runs shared their node with others and count for accuracy alone: {rest}."
 
 
 def _misses(evidence: Evidence) -> str:

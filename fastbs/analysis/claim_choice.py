@@ -74,7 +74,7 @@ def _target(evidence: Evidence) -> str:
 def _end(evidence: Evidence, found: list[Option], best: Option | None, verdict: Verdict) -> str:
     smallest = name(evidence, evidence.smallest)
     if not found:
-        return f"No other setting can be compared with {smallest}: none has a timed ok run with the same seed."
+        return f"No other setting can be compared with {smallest}: none has an ok run with the same seed."
     if best:
         mean = top1(statistics.fmean(evidence.top1(best.setting).values()))
         text = f"Neither: {name(evidence, best.setting)} gives {mean} ({points_interval(best.difference)} points)"

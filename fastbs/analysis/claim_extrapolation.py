@@ -25,9 +25,7 @@ def extrapolation_claim(evidence: Evidence) -> Finding:
     known = {size: seconds for size, seconds in after.items() if seconds is not None}
     told = (1 - POST_SAVING) * before
     said = [f"{duration_interval(seconds)} at batch {size}" for size, seconds in known.items()]
-    text = (
-        f"{', '.join(said)}, if step and epochs stay as here." if said else "no two sizes have a timed run that is ok."
-    )
+    text = f"{', '.join(said)}, if step and epochs stay as here." if said else "no two sizes have a run that is ok."
     text += _here(evidence)
     numbers = {
         "images": config.images,

@@ -68,7 +68,7 @@ def time_claim(evidence: Evidence, fit: StepTimeFit | str) -> Finding:
 
 def _first_step(evidence: Evidence, first: Interval | None) -> str:
     if not {1, 2} <= set(evidence.config.batch_sizes):
-        return "batch sizes 1 and 2 were not both timed here."
+        return "batch sizes 1 and 2 were not both tested here."
     if first is None:
         return "no seed has a run that is ok at both 1 and 2."
     if not first.bounded:

@@ -13,8 +13,7 @@ from fastbs.analysis.convergence import median_with_misses
 from fastbs.analysis.evidence import Evidence
 from fastbs.results.record import Evaluation
 
-TIME = "train_seconds"  # of runs that shared their node, no cut at all
-CUTS = ("images", "updates", TIME)
+CUTS = ("images", "updates", "train_seconds")
 STEP = 0.05  # between the targets of the grid, a fraction
 MOST = 8  # targets
 
@@ -27,15 +26,12 @@ def accuracy_at_cuts(evidence: Evidence) -> list[dict[str, Any]]:
     seconds are what a user waits. Runs that missed a target count too: the others alone would be the lucky ones. Empty
     with fewer than two sizes that have runs which trained to their end.
     """
+    runs = {s.batch_size: [run.evaluations for run in evidence.trained(s)] for s in evidence.sizes}
+    runs = {size: own for size, own in runs.items() if own}
+    if len(runs) < 2:
+        return []
     cuts = []
     for cut in CUTS:
-        runs = {
-            s.batch_size: [run.evaluations for run in evidence.trained(s) if not (run.shared and cut == TIME)]
-            for s in evidence.sizes
-        }
-        runs = {size: own for size, own in runs.items() if own}
-        if len(runs) < 2:
-            continue
         at = min(getattr(evaluations[-1], cut) for own in runs.values() for evaluations in own)
         means = {size: _mean([_top1_at(evaluations, cut, at) for evaluations in own]) for size, own in runs.items()}
         cuts.append({"cut": cut, "at": at, "batch_sizes": list(means), "top1": list(means.values())})

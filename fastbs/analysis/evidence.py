@@ -93,10 +93,6 @@ class Evidence:
     def ok(self, setting: Setting) -> list[RunRecord]:
         return [run for run in self.records(setting) if run.status == "ok"]
 
-    def timed(self, setting: Setting) -> list[RunRecord]:
-        """The ok runs whose times count: those that had their node to themselves."""
-        return [run for run in self.ok(setting) if not run.shared]
-
     def trained(self, setting: Setting) -> list[RunRecord]:
         """Runs that trained to their end, whether or not that was a target."""
         return [run for run in self.records(setting) if run.status in ("ok", "missed")]
@@ -111,8 +107,8 @@ class Evidence:
         return sampling_error(statistics.fmean(top1.values()), self.dataset["validation"]) if top1 else None
 
     def measured(self, setting: Setting, value: Callable[[Result], float]) -> dict[int, float]:
-        """A measured time of each run whose times count, by seed."""
-        return {run.seed: value(run.result) for run in self.timed(setting) if run.result is not None}
+        """A measured number of each ok run, by seed."""
+        return {run.seed: value(run.result) for run in self.ok(setting) if run.result is not None}
 
     def train_seconds(self, setting: Setting) -> dict[int, float]:
         return self.measured(setting, lambda result: result.train_seconds)
@@ -149,17 +145,18 @@ class Evidence:
         }
 
     def times_to_target(self, setting: Setting, target: float) -> dict[int, float | None]:
-        """Training seconds by seed, of the runs whose times count; None is a miss."""
-        return {seed: hit.train_seconds if hit else None for seed, hit in self.timed_hits(setting, target).items()}
+        """Training seconds by seed; None is a miss."""
+        return {seed: hit.train_seconds if hit else None for seed, hit in self.hits(setting, target).items()}
 
-    def timed_hits(self, setting: Setting, target: float) -> dict[int, Hit | None]:
-        """Those of the `hits` whose times count."""
-        shared = {run.seed for run in self.records(setting) if run.shared}
-        return {seed: hit for seed, hit in self.hits(setting, target).items() if seed not in shared}
+    def median_to_target(self, setting: Setting, value: Callable[[Hit], float]) -> float | None:
+        """Median over seeds of a number of their hits of the target, misses counted as more than any."""
+        if self.target is None:
+            return None
+        return median_with_misses([value(hit) if hit else None for hit in self.hits(setting, self.target).values()])
 
     def median_time_to_target(self, setting: Setting) -> float | None:
-        """Median over seeds of the training seconds to the target, misses counted as more than any."""
-        return median_with_misses(list(self.times_to_target(setting, self.target).values())) if self.target else None
+        """Training seconds to the target."""
+        return self.median_to_target(setting, lambda hit: hit.train_seconds)
 
     def under_trained(self, setting: Setting) -> bool | None:
         return still_falling([run.evaluations for run in self.ok(setting)])

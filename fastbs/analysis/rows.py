@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fastbs.analysis.arms import planned_updates
-from fastbs.analysis.censored import describe_times, wilson
-from fastbs.analysis.convergence import median_with_misses
+from fastbs.analysis.censored import describe_times
 from fastbs.analysis.evidence import PENDING, Evidence, Setting
 from fastbs.analysis.hit import Hit
 from fastbs.analysis.interval import Interval
@@ -23,22 +22,19 @@ WORST_FIRST = ("failed", "oom", "unsupported", "diverged", "stopped", "missed", 
 def make_row(evidence: Evidence, setting: Setting) -> dict[str, Any]:
     """The row of `setting`: means over the runs that are ok, null where there is none; keys as in summary.json.
 
-    Times, energy and input wait are those of the ok runs that had their node to themselves; all others are of all.
-
     Units: seconds, `_ms` milliseconds, bytes, joules, fractions. Intervals are [low, high], 95 %, over runs (each a
     process of its own), null with fewer than two. `status` is "ok" when every planned run is, else the worst there is.
     "time_ratio" is null where runs ended at unequal budgets.
     """
     runs = evidence.ok(setting)
     results = [run.result for run in runs if run.result]
-    timed = [run.result for run in evidence.timed(setting) if run.result]
     counts = evidence.status_counts(setting)
     updates = _updates(evidence, setting)
-    step = _geometric([result.step_seconds for result in timed])
+    step = _geometric([result.step_seconds for result in results])
     hits = evidence.hits(setting, evidence.target) if evidence.target is not None else {}
-    timed_hits = evidence.timed_hits(setting, evidence.target) if evidence.target is not None else {}
+    reached = [hit for hit in hits.values() if hit]
     times = describe_times(
-        [hit.train_seconds if hit else None for hit in timed_hits.values()], _spent(evidence, setting, timed_hits)
+        [hit.train_seconds if hit else None for hit in hits.values()], _spent(evidence, setting, hits)
     )
     seconds, base = evidence.train_seconds(setting), evidence.train_seconds(evidence.smallest)
     ratio = None if evidence.unequal else paired_ratio(seconds, base)
@@ -53,16 +49,16 @@ def make_row(evidence: Evidence, setting: Setting) -> dict[str, Any]:
         "images_per_second": setting.batch_size / step.estimate if step else None,
         "step_ms": 1e3 * step.estimate if step else None,
         "update_share": update_share(evidence, setting),
-        "train_seconds": _mean(result.train_seconds for result in timed),
-        "wall_seconds": _mean(result.wall_seconds for result in timed),
+        "train_seconds": _mean(result.train_seconds for result in results),
+        "wall_seconds": _mean(result.wall_seconds for result in results),
         "time_ratio": ratio.estimate if ratio else None,
         "train_top1_mean": _mean(run.last.train_top1 for run in runs),
         "top1_mean": _mean(top1),
         "top1_sd": statistics.stdev(top1) if len(top1) > 1 else None,
-        "time_to_target_s": times.median,
-        "targets_reached": None if evidence.target is None else len(_reached(hits)),
+        "time_to_target_s": evidence.median_time_to_target(setting),
+        "targets_reached": None if evidence.target is None else len(reached),
         "peak_memory_bytes": max((result.peak_memory_bytes for result in results), default=None),
-        "energy_joules": _mean(result.energy_joules for result in timed if result.energy_joules is not None),
+        "energy_joules": _mean(result.energy_joules for result in results if result.energy_joules is not None),
         "images": updates * setting.batch_size,
         "step_ms_interval": _bounds(step.mapped(lambda seconds: 1e3 * seconds) if step else None),
         "time_ratio_interval": _bounds(ratio),
@@ -72,13 +68,13 @@ def make_row(evidence: Evidence, setting: Setting) -> dict[str, Any]:
         "under_trained": evidence.under_trained(setting),
         "skipped_updates": sum(result.skipped_updates for result in results) if results else None,
         "runs_to_target": len(hits),
-        "success_interval": list(wilson(len(_reached(hits)), len(hits))) if hits else None,
+        "success_interval": list(times.success_interval) if hits else None,
         "time_to_target_range": times.median_range,
         "time_to_target_coverage": times.median_coverage,
-        "time_to_target_wall_s": _median_to_target(timed_hits, lambda hit: hit.wall_seconds),
-        "time_to_target_half_step_s": _median(hit.half_train_seconds for hit in _reached(timed_hits)),
+        "time_to_target_wall_s": evidence.median_to_target(setting, lambda hit: hit.wall_seconds),
+        "time_to_target_half_step_s": _median(hit.half_train_seconds for hit in reached),
         "expected_time_to_target_s": times.expected,
-        "images_to_target": _median_to_target(hits, lambda hit: hit.images),
+        "images_to_target": evidence.median_to_target(setting, lambda hit: hit.images),
         "reason": _reason(evidence.records(setting)),
     }
 
@@ -91,15 +87,6 @@ def _updates(evidence: Evidence, setting: Setting) -> int:
     return planned_updates(evidence.config, *setting, evidence.dataset["train"])
 
 
-def _reached(hits: Mapping[int, Hit | None]) -> list[Hit]:
-    return [hit for hit in hits.values() if hit]
-
-
-def _median_to_target(hits: Mapping[int, Hit | None], value: Callable[[Hit], float]) -> float | None:
-    """Median over seeds, misses counted as more than any."""
-    return median_with_misses([value(hit) if hit else None for hit in hits.values()])
-
-
 def _spent(evidence: Evidence, setting: Setting, hits: Mapping[int, Hit | None]) -> list[float]:
     """Training seconds of each run up to its hit, or to its end; infinite where a record does not say."""
     whole = {run.seed: run.result.train_seconds for run in evidence.records(setting) if run.result}
@@ -107,13 +94,13 @@ def _spent(evidence: Evidence, setting: Setting, hits: Mapping[int, Hit | None])
 
 
 def update_share(evidence: Evidence, setting: Setting) -> float | None:
-    """The optimizer's part of a step: median over timed runs, None where none was long enough to sample it."""
-    results = [run.result for run in evidence.timed(setting) if run.result]
+    """The optimizer's part of a step: median over ok runs, None where none was long enough to sample it."""
+    results = [run.result for run in evidence.ok(setting) if run.result]
     return _median(r.update_seconds / r.step_seconds for r in results if r.update_seconds is not None)
 
 
 def input_wait_share(evidence: Evidence, setting: Setting) -> float | None:
-    """Part of the training time in which the step waited for its batch: median over timed runs."""
+    """Part of the training time in which the step waited for its batch: median over ok runs."""
     return _median(evidence.measured(setting, lambda r: r.input_wait_seconds / r.train_seconds).values())
 
 

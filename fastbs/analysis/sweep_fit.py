@@ -13,8 +13,7 @@ from fastbs.analysis.step_time import StepTimeFit, fit_step_times_by_process
 def fit_sweep(evidence: Evidence) -> StepTimeFit | str:
     """The curve through the step times of all main runs that are ok, or the sentence that says why there is none."""
     steps = {s.batch_size: evidence.measured(s, lambda result: result.step_seconds) for s in evidence.sizes}
-    nothing = "no ok run had its node to itself" if any(map(evidence.ok, evidence.sizes)) else "no run is ok"
-    return fit_steps({size: by_seed for size, by_seed in steps.items() if by_seed}, nothing)
+    return fit_steps({size: by_seed for size, by_seed in steps.items() if by_seed}, nothing="no run is ok")
 
 
 def fit_steps(steps: Mapping[int, Mapping[int, float]], nothing: str) -> StepTimeFit | str:

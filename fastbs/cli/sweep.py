@@ -10,13 +10,11 @@ from typing import Any
 import click
 
 from fastbs import config
-from fastbs.cli.executor_options import executor_options, take_executor
 from fastbs.cli.options import BatchSizes, Rates, experiment_options, given, out_option, output_format
 from fastbs.errors import BadInput
 from fastbs.rendering.summary import render_summary
 from fastbs.results.files import read_json
 from fastbs.sweeps.sweep import sweep as run_sweep
-from fastbs.worker import interruption
 
 
 @click.command()
@@ -45,7 +43,6 @@ from fastbs.worker import interruption
 @click.option("--hours", type=float, help="... that take so long at the smallest batch size.")
 @click.option("--dry-run", is_flag=True, help="Say how many runs and hours, from a short probe, and stop.")
 @experiment_options
-@executor_options
 @out_option
 @output_format
 def sweep(
@@ -60,10 +57,8 @@ def sweep(
 ) -> None:
     """Train DATA at several batch sizes, with seeds and controls; print the table and test the post's claims.
 
-    The same command continues a sweep that was cut off; jobs that Slurm has are waited for. Exit code 1
-    when a run failed or none is ok.
+    The same command continues a sweep that was cut off. Exit code 1 when a run failed or none is ok.
     """
-    executor = take_executor(options, lambda text: click.echo(text, err=True))
     settings = config.load_preset(preset) if preset else {}
     settings |= config.load_toml(file) if file else {}
     settings |= advised_settings(read_json(advice, "advice"), advice) if advice else {}
@@ -77,8 +72,7 @@ def sweep(
 
         click.echo(f"{estimate(experiment)}; resumable in {folder}")
         return
-    interruption.listen()
-    summary = run_sweep(experiment, folder, lambda text: click.echo(text, err=True), executor)
+    summary = run_sweep(experiment, folder, lambda text: click.echo(text, err=True))
     click.echo(render_summary(summary, style))
     sys.exit(failed(summary))
 

@@ -12,7 +12,6 @@ from fastbs import config
 from fastbs.cli.options import experiment_options, given, out_option
 from fastbs.rendering.run import render_run
 from fastbs.sweeps.single import train as run_one
-from fastbs.worker import interruption
 from fastbs.worker.ranks import own_rank
 
 
@@ -31,7 +30,6 @@ def train(data: str, gpus: int | None, out: Path | None, style: str, **options: 
     """
     run = config.run_config(data, given(options), "options")
     folder = out or Path("runs") / f"{Path(data).resolve().name}-b{run.batch_size}-s{run.seed}"
-    interruption.listen()
     document = run_one(run, folder, gpus)
     if (rank := own_rank()) is None or rank.rank == 0:
         click.echo(render_run(document, style))

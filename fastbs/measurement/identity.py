@@ -6,10 +6,7 @@ from typing import Any
 
 
 def other_machine(there: dict[str, Any], here: dict[str, Any]) -> str | None:
-    """What differs, in words, or None: processor, cores, kinds of cards, torch. Clocks and dirtiness do not count.
-
-    Nor does how many cards there are of a kind: a run beside others sees but its own.
-    """
+    """What differs, in words, or None: processor, cores, cards, torch. Clocks and dirtiness change and do not count."""
     for name, path in (
         ("CPU", ("cpu", "model")),
         ("usable cores", ("cpu", "available_cores")),
@@ -18,7 +15,7 @@ def other_machine(there: dict[str, Any], here: dict[str, Any]) -> str | None:
         then, now = _at(there, path), _at(here, path)
         if then != now:
             return f"{name} was {then}, is {now}"
-    cards = [sorted({str(d.get("name")) for d in _at(block, ("gpu", "devices")) or []}) for block in (there, here)]
+    cards = [[device.get("name") for device in _at(block, ("gpu", "devices")) or []] for block in (there, here)]
     return f"GPUs were {cards[0]}, are {cards[1]}" if cards[0] != cards[1] else None
 
 

@@ -36,11 +36,8 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what killed processes had not finished writing; only for who holds the folder's lock.
-
-    Folders inside have locks of their own: others may be writing there.
-    """
-    for temporary in folder.glob(".*.tmp"):
+    """Delete what killed processes had not finished writing; only for who holds the folder's lock."""
+    for temporary in folder.rglob(".*.tmp"):
         temporary.unlink(missing_ok=True)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +17,7 @@ from fastbs.results.files import cannot_write
 def locked(path: Path, *, wait: bool) -> Iterator[None]:
     """Hold `path` exclusively. Another holder: wait for it (and say so), or BadInput that names its process.
 
-    The lock is flock's: it needs a file system that honours flock, over all machines that write there (local ones do;
-    NFS from version 4; Lustre mounted with `flock`). BadInput on one that has no locks.
+    The lock is flock's: it needs a file system that honours flock (local ones do; NFS from version 4).
     """
     try:
         file = path.open("a+")
@@ -35,12 +33,9 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
                 raise BadInput(f"{path.parent}: process {holder} is writing here; wait for it or use --out") from None
             print(f"fastbs: {path.parent}: waiting for process {holder}", file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            raise BadInput(f"{path.parent}: its file system has no locks ({error.strerror}); use --out") from error
         try:
             os.ftruncate(file.fileno(), 0)
-            who = f"{os.getpid()} on {socket.gethostname()}"
-            os.write(file.fileno(), who.encode())  # unbuffered: `close` cannot fail on it again
+            os.write(file.fileno(), str(os.getpid()).encode())  # unbuffered: `close` cannot fail on it again
         except OSError as error:
             raise cannot_write(path, error) from error
         yield

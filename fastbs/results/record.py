@@ -90,7 +90,6 @@ class RunRecord:
     lr: float
     status: Status
     reason: str | None = None
-    shared: bool = False  # others computed on the same node meanwhile: accuracies count, times do not
     result: Result | None = None  # null unless the run ended by itself (ok, missed, diverged)
     evaluations: tuple[Evaluation, ...] = field(default=())
     noise: tuple[NoiseDraw, ...] = field(default=())
@@ -127,7 +126,6 @@ def run_from_json(
         lr=_checked("lr", config["lr"], float),
         status=status,
         reason=_checked("reason", document["reason"], str | None),
-        shared=bool(document.get("shared")),
         result=None if result is None else from_json(Result, result),
         evaluations=evaluations,
         noise=noise,

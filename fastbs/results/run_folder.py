@@ -59,12 +59,10 @@ class RunFolder:
         dataset: dict[str, Any],
         machine: dict[str, Any],
         world: dict[str, Any] | None = None,
-        shared: bool = False,
     ) -> None:
         """Say what runs here, before anything is measured. BadInput when another experiment lives here.
 
-        `world` is None for a run of one process, otherwise {"ranks", "launch"} and what is known of them. `shared`:
-        others compute on this node meanwhile. A run that was so once, before a restart, stays so.
+        `world` is None for a run of one process, otherwise {"ranks", "launch"} and what is known of them.
         """
         make_folder(self.path)
         if self.document.exists():
@@ -73,11 +71,9 @@ class RunFolder:
             if there["dataset"]["fingerprint"] != dataset["fingerprint"]:
                 raise BadInput(f"{self.path}: holds a run on other images; choose another --out")
             self._refuse_other({"ranks": _ranks(there.get("world"))}, {"ranks": _ranks(world)})
-            shared = shared or bool(there.get("shared"))
             if there["status"] != "failed":
-                now = there | ({} if world is None else {"world": world}) | ({"shared": True} if shared else {})
-                if there["status"] == "running" and now != there:
-                    write_json(self.document, now)
+                if there["status"] == "running" and world is not None:
+                    write_json(self.document, there | {"world": world})
                 return
         document = {
             "schema": SCHEMA,
@@ -90,7 +86,6 @@ class RunFolder:
             "dataset": dataset,
             "machine": machine,
             "world": world,
-            "shared": shared,
             "started_at": time.time(),  # seconds since 1970, when it was first begun
             "result": None,
         }

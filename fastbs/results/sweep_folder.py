@@ -12,7 +12,7 @@ from fastbs.results.files import SCHEMA, dump_json, make_folder, read_json, writ
 from fastbs.results.record import RunRecord
 from fastbs.results.run_folder import RunFolder
 
-TRIALS, JOBS = "tuning", "slurm"
+TRIALS = "tuning"
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,6 @@ class SweepFolder:
     def summary(self) -> Path:
         return self.path / "summary.json"
 
-    @property
-    def jobs(self) -> Path:
-        """What was asked of Slurm, under which numbers, and what became of it."""
-        return self.path / JOBS
-
     def run(self, run_id: str) -> RunFolder:
         return RunFolder(self.path / "runs" / run_id)
 
@@ -59,7 +54,7 @@ class SweepFolder:
         make_folder(self.path)
         if self.document.exists():
             return read_json(self.document, "sweep-plan")
-        ours = {self.lock.name, self.index.name, self.dataset.name, TRIALS, JOBS}
+        ours = {self.lock.name, self.index.name, self.dataset.name, TRIALS}
         names = {entry.name for entry in self.path.iterdir() if not entry.match(".*.tmp")}  # of killed writers
         foreign = sorted(names - ours)
         if foreign:

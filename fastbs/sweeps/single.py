@@ -12,7 +12,7 @@ from fastbs.errors import BadInput
 from fastbs.results.files import read_json
 from fastbs.results.lock import locked
 from fastbs.results.run_folder import RunFolder
-from fastbs.sweeps.execute import Task, execute
+from fastbs.sweeps.execute import execute
 from fastbs.sweeps.open_run import open_run
 from fastbs.sweeps.plan import PlannedRun
 from fastbs.sweeps.rank import train_as_rank
@@ -49,9 +49,7 @@ def _alone(run: RunConfig, out: Path) -> None:
     known, folder = open_run(run, out), RunFolder(out)
     if not folder.is_finished():
         planned = PlannedRun(out.name, "main", RunConfig.from_json(known["config"]))
-        outcome = execute(Task(folder, planned, Path(known["dataset"]), known["machine"]), show=True)
-        if outcome.interrupted:
-            raise KeyboardInterrupt
+        outcome = execute(folder, planned, Path(known["dataset"]), known["machine"], show=True)
         if outcome.bad_input:
             raise BadInput(outcome.reason or out.name)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastbs import worker
+from fastbs.analysis.dominated import Race
 from fastbs.config import RunConfig, SweepConfig
 from fastbs.data.check import verified_dataset
 from fastbs.data.dataset import Dataset
@@ -16,34 +17,29 @@ from fastbs.errors import BadInput
 from fastbs.results.files import cannot_write, remove_leftovers, write_json
 from fastbs.results.lock import locked
 from fastbs.results.sweep_folder import SweepFolder
-from fastbs.sweeps.executor import Executor
-from fastbs.sweeps.local import Local
+from fastbs.sweeps.execute import execute, leave_out
 from fastbs.sweeps.plan import PlannedRun, make_plan
-from fastbs.sweeps.schedule import run_all
+from fastbs.sweeps.standing import standing_of
 from fastbs.sweeps.summary import summarize_folder
 from fastbs.sweeps.tune import tune
 
 Say = Callable[[str], None]
-RESOLVE = "fastbs.training.resolve:resolve"
 
 
-def sweep(
-    config: SweepConfig, out: Path, say: Say = lambda text: None, executor: Executor | None = None
-) -> dict[str, Any]:
+def sweep(config: SweepConfig, out: Path, say: Say = lambda text: None) -> dict[str, Any]:
     """Make every run of `config` that is not finished in `out`; returns (and writes) the summary.
 
-    The `executor` says where the runs are made: on this machine (a `Local`) if it is not given, or by Slurm. A sweep
-    that was cut off at any moment continues where it was when it is asked for again. BadInput when `out` holds
+    A sweep that was cut off at any moment continues where it was when it is asked for again. BadInput when `out` holds
     something else, or the images or the settings changed.
     """
-    folder, executor = SweepFolder(out), executor or Local()
+    folder = SweepFolder(out)
     new = not _exists(out)
     folder.open()
     with locked(folder.lock, wait=False):
         remove_leftovers(out)
         try:
             dataset = verified_dataset(Path(config.run.data), index=folder.index)
-            plan = folder.open() or _begin(folder, config, dataset, executor, say)
+            plan = folder.open() or _begin(folder, config, dataset, say)
         except BadInput:
             if new:
                 shutil.rmtree(out, ignore_errors=True)
@@ -51,9 +47,7 @@ def sweep(
         _refuse_other(folder, plan, config, dataset)
         write_json(folder.dataset, dataset.to_json())  # the same images may have moved since
         runs = [PlannedRun(run["id"], run["arm"], RunConfig.from_json(run["config"])) for run in plan["runs"]]
-        if note := executor.prepare(SweepConfig.from_json(plan["resolved"]), plan["machine"]):
-            say(note)
-        run_all(folder, runs, plan["machine"], executor, say, race=config.run if config.stop_dominated else None)
+        _run_all(folder, runs, plan["machine"], say, race=config.run if config.stop_dominated else None)
         summary = summarize_folder(folder)
         folder.write_summary(summary)
         return summary
@@ -69,10 +63,7 @@ def _exists(path: Path) -> bool:
 def resolve(run: RunConfig, dataset: Dataset, local_ranks: int = 1) -> dict[str, Any]:
     """What `training.resolve` says of this run, from a fresh process: BadInput when the run cannot be."""
     arguments = {"config": run.to_json(), "dataset": dataset.to_json(), "local_ranks": local_ranks}
-    return _known(run, worker.call(RESOLVE, arguments))
-
-
-def _known(run: RunConfig, outcome: worker.Outcome) -> dict[str, Any]:
+    outcome = worker.call("fastbs.training.resolve:resolve", arguments)
     if outcome.status == "oom":
         raise BadInput(f"model: {run.model} does not fit in memory ({outcome.reason})")
     if outcome.status != "ok":
@@ -80,15 +71,13 @@ def _known(run: RunConfig, outcome: worker.Outcome) -> dict[str, Any]:
     return outcome.value
 
 
-def _begin(folder: SweepFolder, config: SweepConfig, dataset: Dataset, executor: Executor, say: Say) -> dict[str, Any]:
+def _begin(folder: SweepFolder, config: SweepConfig, dataset: Dataset, say: Say) -> dict[str, Any]:
     tuned = config.lr_rule == "tuned"
     make_plan(config, len(dataset.train))
-    arguments = {"config": config.run.to_json(), "dataset": dataset.to_json()}
-    known = _known(config.run, executor.call(folder, RESOLVE, arguments))
+    known = resolve(config.run, dataset)
     resolved = SweepConfig.from_json({**config.to_json(), "run": known["run"]})
-    executor.prepare(resolved, known["machine"])
     write_json(folder.dataset, dataset.to_json())
-    searches = tune(folder, resolved, known["machine"], executor, say) if tuned else []
+    searches = tune(folder, resolved, known["machine"], say) if tuned else []
     if searches:
         resolved = replace(resolved, lrs=tuple((search.batch_size, search.best) for search in searches))
     plan = {
@@ -116,3 +105,24 @@ def _refuse_other(folder: SweepFolder, plan: dict[str, Any], config: SweepConfig
             )
     if plan["dataset"]["fingerprint"] != dataset.fingerprint:
         raise BadInput(f"{folder.path}: holds a sweep on other images than those in {dataset.root} now; use --out")
+
+
+def _run_all(
+    folder: SweepFolder, runs: list[PlannedRun], machine: dict[str, Any], say: Say, *, race: RunConfig | None
+) -> None:
+    """Make the runs that are open, in order; in a `race` to its target, the dominated ones are stopped or left out."""
+    open_runs = [run for run in runs if not folder.run(run.id).is_finished()]
+    if len(open_runs) < len(runs):
+        say(f"resuming {folder.path}: {len(runs) - len(open_runs)} of {len(runs)} runs are finished")
+    for number, run in enumerate(open_runs, len(runs) - len(open_runs) + 1):
+        standing = standing_of(folder, race.target, race.hold) if race and race.target else Race({})
+        if (leader := standing.dominated_by(run.config.batch_size)) is not None:
+            reason = f"dominated by batch {leader} in the runs before"
+            leave_out(folder.run(run.id), run, folder.dataset, machine, reason)
+            say(f"{number}/{len(runs)} {run.id} stopped: {reason}")
+            continue
+        outcome = execute(folder.run(run.id), run, folder.dataset, machine, stop_after=standing.limit)
+        if outcome.bad_input:
+            raise BadInput(outcome.reason or run.id)
+        said = outcome.value if outcome.status == "ok" else f"{outcome.status}: {outcome.reason}"
+        say(f"{number}/{len(runs)} {run.id} {said} ({outcome.seconds:.1f} s)")

@@ -10,32 +10,25 @@ from fastbs.analysis.rate_search import TRIALS, Search, score_of, search_rate
 from fastbs.config import SweepConfig
 from fastbs.errors import BadInput
 from fastbs.results.sweep_folder import SweepFolder
-from fastbs.sweeps.execute import Task
-from fastbs.sweeps.executor import Executor
+from fastbs.sweeps.execute import execute
 from fastbs.sweeps.plan import PlannedRun
 
 Say = Callable[[str], None]
 SEED = 1_000  # of all trials: not one of those that are reported
 
 
-def tune(
-    folder: SweepFolder, config: SweepConfig, machine: dict[str, Any], executor: Executor, say: Say
-) -> list[Search]:
+def tune(folder: SweepFolder, config: SweepConfig, machine: dict[str, Any], say: Say) -> list[Search]:
     """Search each size of the resolved `config`; trials that were made before are read again."""
-    return [_search(folder, config, size, machine, executor, say) for size in config.batch_sizes]
+    return [_search(folder, config, size, machine, say) for size in config.batch_sizes]
 
 
-def _search(
-    folder: SweepFolder, config: SweepConfig, size: int, machine: dict[str, Any], executor: Executor, say: Say
-) -> Search:
+def _search(folder: SweepFolder, config: SweepConfig, size: int, machine: dict[str, Any], say: Say) -> Search:
     def score(lr: float) -> tuple[int, float]:
         run = config.run.replace(batch_size=size, seed=SEED, lr=lr, noise_scale=False)
         trial = PlannedRun(f"b{size:04d}-lr{lr:.3g}", "tuning", run)
         place = folder.trial(trial.id)
         if not place.is_finished():
-            outcome = executor.begin(folder, Task(place, trial, folder.dataset, machine), 0).wait()
-            if outcome.interrupted:
-                raise KeyboardInterrupt
+            outcome = execute(place, trial, folder.dataset, machine)
             if outcome.bad_input:
                 raise BadInput(outcome.reason or trial.id)
         record = place.record()

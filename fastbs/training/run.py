@@ -34,7 +34,6 @@ from fastbs.training.progress import Progress
 from fastbs.training.set_up import black_batch, make_run_loader, make_step, prepare_process
 from fastbs.training.tensorboard import Curves
 from fastbs.training.world import ALONE, World
-from fastbs.worker import Interrupted, interruption
 
 OTHER_DICE = 1_000_033  # times the rank, added to the seed: after the same initial weights, each its own dropout
 FINITE_EVERY = 64  # updates between looks at the loss: a fixed number, so that a diverged run ends at the same update
@@ -47,7 +46,6 @@ def train(
     arm: str,
     machine: dict[str, Any],
     stop_after: float | None = None,
-    shared: bool = False,
     world: World = ALONE,
     launch: str | None = None,
 ) -> Status:
@@ -57,8 +55,7 @@ def train(
     on. A run that was cut off continues from its checkpoint and ends with the weights, losses and accuracies of an
     undisturbed one (on a CPU bit for bit, at the same thread count); one that is finished is left alone. The caller
     holds the folder's lock. A run to a target that has trained for `stop_after` seconds without holding it is stopped.
-    BadInput on another machine: its times would not belong into the same table. `shared`: others compute here
-    meanwhile. Interrupted, with a checkpoint of where it stood, when it was asked to leave.
+    BadInput on another machine: its times would not belong into the same table.
 
     Called by all ranks of a `world` alike, of which the first writes; `launch` is what their start is called.
     """
@@ -73,7 +70,7 @@ def train(
         raise BadInput(f"{folder}: was planned on another machine ({difference}); choose another --out")
     if world.first:
         block = world.to_json() | {"launch": launch} if launch is not None else None
-        records.begin(arm=arm, config=config, dataset=images.describe(), machine=here, world=block, shared=shared)
+        records.begin(arm=arm, config=config, dataset=images.describe(), machine=here, world=block)
         remove_leftovers(records.path)
     training = Training(run, images, records, stop_after, world)
     status, reason = training.go()
@@ -185,10 +182,6 @@ class Training:
             if due or self._out_of_time():
                 self.energy_joules += self._everyones_energy()
                 return None
-            if self.world.first_says(interruption.asked()):
-                self.energy_joules += self._everyones_energy()
-                self._checkpoint(last=False)
-                raise Interrupted(f"asked to leave after {self.updates} of {total} updates")
             progress.at(self.updates)
             timer.resume()
 
@@ -256,10 +249,8 @@ class Training:
     def _save(self, *, last: bool) -> None:
         """Checkpoint after an evaluation, when the last one is old enough or the run is at its end."""
         due = last or time.monotonic() - self.saved_at >= self.run.checkpoint_seconds
-        if self.world.first_says(due):
-            self._checkpoint(last=last)
-
-    def _checkpoint(self, *, last: bool) -> None:
+        if not self.world.first_says(due):
+            return
         with self.clock.counting("checkpoint"):
             state: dict[str, Any] = {
                 "config": self.run.to_json(),

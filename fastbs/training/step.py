@@ -133,14 +133,13 @@ class Step:
         return int(self._skipped)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the weights."""
+        """Everything but the weights; to be taken right after `take_metrics`."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "skipped": self._skipped,
             "calls": self._calls,
             "update_seconds": self.update_seconds,
-            "sums": (self._loss_sum, self._hits),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -150,8 +149,6 @@ class Step:
         self._skipped = state["skipped"]
         self._calls = state["calls"]
         self.update_seconds = state["update_seconds"]
-        if "sums" in state:
-            self._loss_sum, self._hits = state["sums"]
 
     def loss_is_finite(self) -> bool:
         """Waits for the device: call it now and then, not at every step."""

@@ -1,8 +1,7 @@
 """The fresh process: everything that is measured or trained runs in one of its own."""
 
-from fastbs.worker.call import Call, call, start
-from fastbs.worker.interruption import Interrupted
+from fastbs.worker.call import call
 from fastbs.worker.outcome import OtherRankLost, Outcome, Unsupported
 from fastbs.worker.started import process_started
 
-__all__ = ["Call", "Interrupted", "OtherRankLost", "Outcome", "Unsupported", "call", "process_started", "start"]
+__all__ = ["OtherRankLost", "Outcome", "Unsupported", "call", "process_started"]

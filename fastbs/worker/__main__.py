@@ -14,7 +14,7 @@ from typing import Any
 
 from fastbs.errors import BadInput
 from fastbs.results.lock import locked
-from fastbs.worker import failures, interruption, started
+from fastbs.worker import failures, started
 from fastbs.worker.lifetime import die_with
 from fastbs.worker.outcome import OtherRankLost
 
@@ -29,14 +29,13 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
             json.dumps(value, allow_nan=False)
             return {"status": "ok", "reason": None, "value": value}
     except BaseException as error:
-        if not isinstance(error, BadInput | OtherRankLost | interruption.Interrupted):  # which say all
+        if not isinstance(error, BadInput | OtherRankLost):  # their message says all there is
             traceback.print_exc()
         return {"value": None} | failures.of_exception(error)
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the caller's to handle: it kills us
-    interruption.listen()
     request = json.load(sys.stdin)
     die_with(request["parent"])
     os.environ[started.VARIABLE] = repr(request["started"])

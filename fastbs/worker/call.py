@@ -9,13 +9,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from fastbs.worker import failures
 from fastbs.worker.environment import environment
-from fastbs.worker.interruption import SIGNAL
 from fastbs.worker.outcome import Outcome
 
 CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
@@ -37,105 +35,41 @@ def call(
     The process dies with its caller, holds `lock` (a file) while it works, and writes what it and its libraries print
     to `log` (appended), or to our own stderr when `show`; stdout stays ours. What the function returns must be JSON.
     """
-    return start(target, arguments, threads=threads, env=env, lock=lock, log=log, show=show).wait(timeout)
-
-
-def start(
-    target: str,
-    arguments: Mapping[str, Any],
-    *,
-    threads: int | None = None,
-    env: Mapping[str, str | None] | None = None,
-    lock: Path | None = None,
-    log: Path | None = None,
-    show: bool = False,
-) -> Call:
-    """The same without waiting for the end: several may be under way. The process dies with the thread that started it.
-
-    Who takes the Call sees to its end: `wait`, or `kill`.
-    """
-    with ExitStack() as files:
-        if log:
-            printed: IO[bytes] = files.enter_context(open(log, "a+b"))
-        else:
-            printed = files.enter_context(tempfile.TemporaryFile())
-        answer = files.enter_context(tempfile.TemporaryFile())
-        printed_before, ooms_before, begin = printed.seek(0, os.SEEK_END), _kernel_ooms(), time.monotonic()
-        asked = {
+    with open(log, "a+b") if log else tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as answer:
+        printed_before = printed.seek(0, os.SEEK_END)
+        ooms_before = _kernel_ooms()
+        start = time.monotonic()
+        request = {
             "target": target,
             "arguments": dict(arguments),
             "parent": os.getpid(),
-            "started": begin,
+            "started": start,
             "lock": str(lock) if lock else None,
         }
-        with tempfile.TemporaryFile() as request:
-            request.write(json.dumps(asked).encode())
-            request.seek(0)
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "fastbs.worker", str(answer.fileno())],
-                stdin=request,
-                stdout=sys.__stderr__.fileno() if show and sys.__stderr__ else printed,
-                stderr=None if show else printed,
-                env=environment(threads, env),
-                pass_fds=(answer.fileno(),),
-            )
-        return Call(process, answer, printed, printed_before, ooms_before, begin, files.pop_all())
-
-
-class Call:
-    """A function under way in a process of its own."""
-
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        answer: IO[bytes],
-        printed: IO[bytes],
-        printed_before: int,
-        ooms_before: int,
-        begin: float,
-        files: ExitStack,
-    ) -> None:
-        self._process, self._answer, self._printed, self._files = process, answer, printed, files
-        self._printed_before, self._ooms_before, self._begin = printed_before, ooms_before, begin
-
-    def wait(self, timeout: float | None = None) -> Outcome:
-        """How it ended; after `timeout` seconds it is killed and "stopped"."""
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "fastbs.worker", str(answer.fileno())],
+            stdin=subprocess.PIPE,
+            stdout=sys.__stderr__.fileno() if show and sys.__stderr__ else printed,
+            stderr=None if show else printed,
+            env=environment(threads, env),
+            pass_fds=(answer.fileno(),),
+        )
         try:
-            self._process.wait(timeout)
+            process.communicate(json.dumps(request).encode(), timeout)
         except subprocess.TimeoutExpired:
-            return Outcome("stopped", f"time limit of {timeout:g} s", None, time.monotonic() - self._begin)
-        else:
-            return self._outcome()
+            return Outcome("stopped", f"time limit of {timeout:g} s", None, time.monotonic() - start)
         finally:
-            self.kill()
-
-    def poll(self) -> Outcome | None:
-        """How it ended, None while it works. To be asked no more once it has said."""
-        if self._process.poll() is None:
-            return None
-        try:
-            return self._outcome()
-        finally:
-            self.kill()
-
-    def ask_to_leave(self) -> None:
-        """Have it save where it stands, and end."""
-        self._process.send_signal(SIGNAL)
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._files.close()
-
-    def _outcome(self) -> Outcome:
-        seconds = time.monotonic() - self._begin
-        self._answer.seek(0)
-        told = self._answer.read()
+            process.kill()
+            process.wait()
+        seconds = time.monotonic() - start
+        answer.seek(0)
+        told = answer.read()
         if told:
             return Outcome(**json.loads(told), seconds=seconds)
-        self._printed.seek(self._printed_before)
-        printed = self._printed.read().decode(errors="replace")
-        ended = failures.of_exit(self._process.returncode, printed, _kernel_ooms() > self._ooms_before)
+        printed.seek(printed_before)
+        ended = failures.of_exit(
+            process.returncode, printed.read().decode(errors="replace"), _kernel_ooms() > ooms_before
+        )
         return Outcome(value=None, seconds=seconds, **ended)
 
 

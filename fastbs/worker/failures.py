@@ -7,7 +7,6 @@ from typing import Any
 
 from fastbs.errors import BadInput
 from fastbs.results.files import is_storage_error
-from fastbs.worker.interruption import Interrupted
 from fastbs.worker.outcome import OtherRankLost, Unsupported
 
 # What libraries say when memory runs out; some CUDA libraries fail to allocate without torch's own exception.
@@ -39,8 +38,6 @@ def of_exception(error: BaseException) -> dict[str, Any]:
         return {"status": "failed", "reason": text, "bad_input": True}
     if isinstance(error, OtherRankLost):
         return {"status": "failed", "reason": _short(text), "other_rank_lost": True}
-    if isinstance(error, Interrupted):
-        return {"status": "failed", "reason": text, "interrupted": True}
     if isinstance(error, Unsupported):
         return {"status": "unsupported", "reason": text}
     if isinstance(error, MemoryError) or is_out_of_memory(text):

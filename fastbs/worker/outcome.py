@@ -16,7 +16,6 @@ class Outcome:
     seconds: float  # wall time from the start of the process to its end
     bad_input: bool = False  # failed because of what the user gave (exit code 2), reason says what
     other_rank_lost: bool = False  # failed because another process of the same run is gone or silent
-    interrupted: bool = False  # was asked to leave and saved where it stands: the same call continues
 
 
 class Unsupported(Exception):

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from fastbs.errors import BadInput
-from fastbs.results.files import SCHEMA, read_json, remove_leftovers, write_atomic, write_json
+from fastbs.results.files import SCHEMA, read_json, write_atomic, write_json
 
 
 def test_a_written_document_is_read_back(tmp_path):
@@ -59,12 +59,3 @@ def test_json_never_holds_nan(tmp_path):
 def test_a_missing_folder_is_said(tmp_path):
     with pytest.raises(BadInput, match="cannot be written"):
         write_atomic(tmp_path / "nowhere" / "a", "x")
-
-
-def test_leftovers_are_removed_where_one_holds_the_lock_and_not_in_the_folders_inside(tmp_path):
-    (tmp_path / "run").mkdir()
-    for folder in (tmp_path, tmp_path / "run"):
-        (folder / ".checkpoint.pt.42.tmp").write_text("half")
-    remove_leftovers(tmp_path)
-    assert not (tmp_path / ".checkpoint.pt.42.tmp").exists()
-    assert (tmp_path / "run" / ".checkpoint.pt.42.tmp").exists()

@@ -1,4 +1,3 @@
-import errno
 import multiprocessing
 import subprocess
 import sys
@@ -29,10 +28,7 @@ def holder(tmp_path):
 
 
 def test_a_second_holder_is_refused_and_told_who_holds(tmp_path, holder):
-    with (
-        pytest.raises(BadInput, match=f"process {holder.pid} on .* is writing here"),
-        locked(tmp_path / "lock", wait=False),
-    ):
+    with pytest.raises(BadInput, match=f"process {holder.pid} is writing here"), locked(tmp_path / "lock", wait=False):
         pass
 
 
@@ -50,16 +46,3 @@ def test_a_killed_holder_sets_the_lock_free_for_the_one_who_waits(tmp_path, hold
     holder.kill()
     assert acquired.wait(10)
     waiter.join()
-
-
-def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch):
-    def flock(*_):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr("fastbs.results.lock.fcntl.flock", flock)
-    for wait in (False, True):
-        with (
-            pytest.raises(BadInput, match=r"its file system has no locks \(No locks available\); use --out"),
-            locked(tmp_path / "lock", wait=wait),
-        ):
-            pass

@@ -15,7 +15,7 @@ def asked(monkeypatch):
     """The sweeps that were asked for; they are not made."""
     configs = []
 
-    def sweep(config, folder, say, executor):
+    def sweep(config, folder, say):
         configs.append((config, str(folder)))
         raise BadInput("far enough")
 

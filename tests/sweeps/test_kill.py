@@ -1,7 +1,4 @@
-"""A sweep that is killed at any moment and started again ends as one that was left alone, bit for bit.
-
-FASTBS_KILLS says how many kills there are, FASTBS_KILL_SEED at which moments.
-"""
+"""A sweep that is killed at any moment and started again ends as one that was left alone, bit for bit."""
 
 import hashlib
 import json
@@ -15,21 +12,8 @@ from pathlib import Path
 
 import pytest
 
-KILLS = int(os.environ.get("FASTBS_KILLS", "8"))
-OPTIONS = [
-    "--batch-sizes",
-    "4,16",
-    "--epochs",
-    "6",
-    "--seeds",
-    "3",
-    "--workers",
-    "2",
-    "--eval-images",
-    "20",
-    "--checkpoint-seconds",
-    "0",
-]
+KILLS = 12
+OPTIONS = ["--batch-sizes", "4,16", "--epochs", "6", "--seeds", "2", "--eval-images", "20", "--checkpoint-seconds", "0"]
 
 
 def start(photos, out):
@@ -81,7 +65,7 @@ def outcome(out):
     return rows
 
 
-def kill_at_random(sweep, who, delay, out, chance):
+def kill_at_random(sweep, who, delay, out):
     """Kill after `delay` seconds; True when there was a training process to kill. Nobody may outlive it for long."""
     before = finished_files(out)
     time.sleep(delay)
@@ -89,9 +73,7 @@ def kill_at_random(sweep, who, delay, out, chance):
     if not processes:
         sweep.communicate(timeout=300)
         return False
-    if who == "child":
-        kill(chance.choice(processes))
-    elif who == "both":
+    if who != "parent":
         for child in processes:
             kill(child)
     if who != "child":
@@ -115,18 +97,18 @@ def finish(photos, out):
 
 
 @pytest.mark.slow
-def test_a_sweep_with_two_workers_killed_again_and_again_ends_with_the_same_rows(photos, tmp_path):
+def test_a_sweep_killed_twelve_times_ends_with_the_same_rows(photos, tmp_path):
     chance = random.Random(os.environ.get("FASTBS_KILL_SEED", "0"))
     alone = tmp_path / "alone"
     began = time.monotonic()
     finish(photos, alone)
-    per_run = (time.monotonic() - began) / 5  # two runs alone, four in pairs, and a look at the images
+    per_run = (time.monotonic() - began) / 5  # four runs and a look at the images
 
     killed, folders = 0, [tmp_path / "killed-0"]
     while killed < KILLS:
         who = ("parent", "child", "both")[killed % 3]
         sweep = start(photos, folders[-1])
-        if kill_at_random(sweep, who, chance.uniform(0, 1.3 * per_run), folders[-1], chance):
+        if kill_at_random(sweep, who, chance.uniform(0, 1.3 * per_run), folders[-1]):
             killed += 1
         elif sweep.returncode == 0 and killed < KILLS:
             folders.append(tmp_path / f"killed-{len(folders)}")  # it ended before the kill: another one

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from types import SimpleNamespace
 
 import pytest
 
@@ -179,17 +178,16 @@ def test_a_record_that_was_written_is_kept_when_its_process_dies_after_it(photos
     from fastbs import worker
     from fastbs.config import RunConfig
     from fastbs.results.sweep_folder import SweepFolder
-    from fastbs.sweeps.execute import Task, execute
+    from fastbs.sweeps.execute import execute
     from fastbs.sweeps.plan import PlannedRun
 
     folder = SweepFolder(shutil.copytree(swept[0], tmp_path / "out"))
     run = next(run for run in folder.open()["runs"] if run["arm"] == "main")
     before = folder.run(run["id"]).document.read_bytes()
     died = worker.Outcome("failed", "ended by SIGSEGV", None, 1.0)
-    call = SimpleNamespace(poll=lambda: died, kill=lambda: None)
-    monkeypatch.setattr("fastbs.sweeps.execute.worker.start", lambda *_, **__: call)
+    monkeypatch.setattr("fastbs.sweeps.execute.worker.call", lambda *_, **__: died)
     planned = PlannedRun(run["id"], run["arm"], RunConfig.from_json(run["config"]))
-    outcome = execute(Task(folder.run(run["id"]), planned, folder.dataset, {}))
+    outcome = execute(folder.run(run["id"]), planned, folder.dataset, {})
     assert (outcome.status, outcome.value) == ("ok", "ok")
     assert folder.run(run["id"]).document.read_bytes() == before
 

@@ -55,22 +55,8 @@ def cut_off_while_tuning(out):
 SECONDS = {2: 5.5, 4: 12.0, 8: 5.0, 48: 30.0}  # to the target, of runs that are not really made
 
 
-class Ended:
-    """An execution that is over as soon as it begins."""
-
-    def __init__(self, outcome):
-        self._outcome = outcome
-
-    def poll(self):
-        return self._outcome
-
-    def abandon(self):
-        pass
-
-
-def pretend(task, *, env=None):
+def pretend(folder, run, dataset, machine, *, stop_after=None, show=False):
     """A run whose top1 rises evenly to 1 and holds .8 at the second of its evaluations above it."""
-    folder, run, dataset, machine, stop_after = task.folder, task.run, task.dataset, task.machine, task.stop_after
     folder.begin(
         arm=run.arm,
         config=run.config.to_json(),
@@ -84,14 +70,14 @@ def pretend(task, *, env=None):
         folder.append(Evaluation(**zeros | {"images": tenth, "train_seconds": seconds, "top1": top1}))
         if stop_after is not None and seconds > stop_after and tenth < 9:
             folder.finish("stopped", "dominated: in time", None)
-            return Ended(worker.Outcome("ok", None, "stopped", seconds))
+            return worker.Outcome("ok", None, "stopped", seconds)
     fields = {field.name: 1 for field in dataclasses.fields(Result)} | {"energy_source": None}
     folder.finish("ok", None, Result(**fields))
-    return Ended(worker.Outcome("ok", None, "ok", whole))
+    return worker.Outcome("ok", None, "ok", whole)
 
 
 def test_a_size_that_cannot_win_is_stopped_recorded_and_neither_a_hit_nor_a_miss(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr("fastbs.sweeps.local.begin", pretend)
+    monkeypatch.setattr("fastbs.sweeps.sweep.execute", pretend)
     run = RunConfig(data=str(photos), target=0.8, until_target=True)
     config = SweepConfig(run=run, batch_sizes=(2, 4, 8, 48), seeds=3, stop_dominated=True)
     summary = run_sweep(config, tmp_path / "out")

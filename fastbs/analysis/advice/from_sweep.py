@@ -70,7 +70,7 @@ def _material(file: MeasurementFile, target: float | None) -> Material:
 
 
 def _size(evidence: Evidence, setting: Setting, target: float) -> SizeFacts:
-    runs = [run for run in evidence.records(setting) if run.status in TRAINED and not run.shared]
+    runs = [run for run in evidence.records(setting) if run.status in TRAINED]
     ended = [run for run in runs if run.status != "diverged" and run.result]
     counts = evidence.status_counts(setting)
     joules = [r.energy_joules / r.images for run in ended if (r := run.result) and r.energy_joules is not None]

@@ -82,17 +82,16 @@ def _record(key: Key, runs: Sequence[Run], samples: dict[str, Sample]) -> Record
 def _samples(runs: Sequence[Run], target: float | None, hold: int, until_target: bool) -> Iterator[tuple[str, Sample]]:
     """Speed and accuracy of the runs that ended well; times also of those that diverged, which is a miss.
 
-    Runs that ended where they held the target have no accuracy to compare: theirs are alike by design. Those that
-    shared their node have no times.
+    Runs that ended where they held the target have no accuracy to compare: theirs are alike by design.
     """
     well = [run for run in runs if run.ended_well]
     trained = [run for run in runs if run.ended_well or run.record.status == "diverged"]
-    if timed := [run for run in well if not run.record.shared]:
-        yield "images_per_second", _sample(timed, lambda run: run.images_per_second)
+    if well:
+        yield "images_per_second", _sample(well, lambda run: run.images_per_second)
     if well and not until_target:
         yield "top1", _sample(well, lambda run: run.top1)
-    if target is not None and (timed := [run for run in trained if not run.record.shared]):
-        yield "time_to_target_s", _sample(timed, lambda run: run.seconds_to(target, hold))
+    if trained and target is not None:
+        yield "time_to_target_s", _sample(trained, lambda run: run.seconds_to(target, hold))
 
 
 def _sample(runs: Sequence[Run], value: Callable[[Run], float]) -> Sample:
