@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fastbs import models
+from fastbs.kernels.inputs import filled
 from fastbs.training.resolve import LARGE_IMAGE, OWN_SIZE, SMALL_IMAGE
 
 ONE_TENSOR = "flat"  # as many parameters as ONE_TENSOR_OF has, in a single tensor
@@ -21,8 +22,8 @@ def parameter_list(name: str, device: torch.device) -> list[nn.Parameter]:
     """
     if name == ONE_TENSOR:
         count = sum(like.numel() for like in _of_net(ONE_TENSOR_OF))
-        return [_filled(torch.empty(count, device="meta"), device)]
-    return [_filled(like, device) for like in _of_net(name)]
+        return [filled(torch.empty(count, device="meta"), device)]
+    return [filled(like, device) for like in _of_net(name)]
 
 
 def _of_net(name: str) -> list[nn.Parameter]:
@@ -32,9 +33,3 @@ def _of_net(name: str) -> list[nn.Parameter]:
         net = models.build(name, classes=10 if image_size <= SMALL_IMAGE else 1000, image_size=image_size)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return [parameter for parameter in net.parameters() if parameter.requires_grad]
-
-
-def _filled(like: Tensor, device: torch.device) -> nn.Parameter:
-    parameter = nn.Parameter(torch.empty_like(like, device=device).normal_())
-    parameter.grad = torch.empty_like(parameter).normal_()
-    return parameter

@@ -12,7 +12,7 @@ from fastbs.analysis.paired import paired_ratio
 
 
 def update_costs(cell: MeasuredCell) -> dict[str, Any]:
-    """Microseconds, GB/s (1e9 bytes) of the bytes that the update cannot do without, launches.
+    """Microseconds, GB/s (1e9 bytes) of the bytes that the update cannot do without, launches, and what worked for `ours`.
 
     "stream_share" is that speed over the speed of a stream with as many bytes, measured in the same process; its parts
     are geometric means over processes.
@@ -33,6 +33,7 @@ def update_costs(cell: MeasuredCell) -> dict[str, Any]:
         "stream_share": estimate(share),
         "stream_share_interval": bounds(share),
         "launches": cell.median(lambda sample: sample.get("launches")),
+        "routine": cell.first("routine"),
         "host_us": estimate(geometric(cell.values(lambda sample: sample.get("host_seconds"))), 1e6),
     }
 

@@ -28,6 +28,13 @@ def share_sentence(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return ['"at B": share of a training step of batch B, synthetic input, with this update in place of its own']
 
 
+def routine_sentence(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Where no kernel of ours ran under our name, that."""
+    if not any(row.get("routine") == "torch" for row in rows):
+        return []
+    return ['"ours": torch\'s fused operator through our optimizer; our kernel needs a GPU with Triton']
+
+
 def phase_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the smallest and the largest step with measured phases are made of, and what that leaves unexplained."""
     known = [row for row in rows if row["phases"]]

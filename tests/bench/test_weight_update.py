@@ -162,7 +162,7 @@ def test_compiled_needs_a_compiler_on_a_cpu(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("name", "tensors", "millions"), [("inception_v3", 284, 23.83), ("resnet50", 161, 25.56)])
 def test_lists_are_those_of_the_nets(name, tensors, millions, monkeypatch):
-    monkeypatch.setattr("fastbs.bench.parameter_lists._filled", lambda like, device: like)
+    monkeypatch.setattr("fastbs.bench.parameter_lists.filled", lambda like, device: like)
     shapes = parameter_list(name, CPU)
     assert name in PARAMETER_LISTS and len(shapes) == tensors
     assert sum(p.numel() for p in shapes) / 1e6 == pytest.approx(millions, abs=0.005)
@@ -177,7 +177,7 @@ def test_small_list_is_laid_out_as_training_has_it():
 
 
 def test_one_tensor_holds_as_much_as_inception(monkeypatch):
-    monkeypatch.setattr("fastbs.bench.parameter_lists._filled", lambda like, device: like)
+    monkeypatch.setattr("fastbs.bench.parameter_lists.filled", lambda like, device: like)
     (one,) = parameter_list("flat", CPU)
     assert one.numel() == sum(p.numel() for p in parameter_list("inception_v3", CPU))
 

@@ -13,7 +13,7 @@ from fastbs.data.dali_graph import image_chunks
 from fastbs.data.loaders.chunk_loader import Chunk, ChunkLoader, LoaderSettings
 from fastbs.data.preprocessing import MEAN, STD
 from fastbs.errors import BadInput
-from fastbs.kernels.augment_reference import augment
+from fastbs.kernels.augment import augment
 
 SHARE = 0.5  # of the memory that is free: the rest is for the net
 DECODE = 256  # images decoded at a time

@@ -1,0 +1,291 @@
+"""What FusedSGD and FusedAdamW share: which tensors are updated together, by our kernel or by torch's routine."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import _profiler_enabled  # type: ignore[attr-defined]
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
+
+from fastbs.errors import BadInput
+from fastbs.kernels.availability import kernel_runs_on
+from fastbs.kernels.launch import Launch
+from fastbs.kernels.part import Part, squared_norm
+from fastbs.kernels.settings import Settings
+
+Group = dict[str, Any]
+
+
+class FusedUpdate(torch.optim.Optimizer):
+    """Mixed into one of torch's optimizers: same arguments, same state, one launch for all groups on a GPU.
+
+    fp32 parameters on a GPU with Triton are updated by our kernel; all else, and everything on a CPU, by torch's fused
+    routine, called once per group. What belongs together is found at the first update, and again after
+    `add_param_group`, `load_state_dict` and where a parameter has its first gradient. A graph can be captured once one
+    update has been made.
+
+    `copies` maps fp32 parameters to bf16 or fp16 tensors of the same shape and strides, which every update overwrites
+    with the new weights, to nearest even, in the same pass. A copy that requires a gradient is what the net trains on:
+    its `.grad` is the gradient of the parameter. With `statistics`, see there.
+    """
+
+    clip_factor: Tensor | None = None
+    """One fp32 number on the device that all gradients are multiplied by, after unscaling; None is 1."""
+    copies: Mapping[Tensor, Tensor]
+    _measures: bool
+    _parts: list[Part] | None = None
+    _waiting: Sequence[Tensor] = ()
+
+    def _set_up(self, copies: Mapping[Tensor, Tensor] | None, statistics: bool) -> None:
+        for parameter, copy in (copies or {}).items():
+            if parameter.dtype != torch.float32 or copy.dtype not in (torch.bfloat16, torch.float16):
+                raise BadInput(f"copies: {copy.dtype} of {parameter.dtype}; the kernels write bf16 or fp16 of fp32")
+            if copy.shape != parameter.shape or copy.stride() != parameter.stride():
+                raise BadInput(f"copies: {tuple(copy.shape)} of {tuple(parameter.shape)}; shape and strides must agree")
+        self.copies = dict(copies or {})
+        self._measures = statistics
+        self._begin()
+
+    def _begin(self) -> None:
+        self._parts = None
+        self._settings: dict[torch.device, Settings] = {}
+        self._seen: set[int] = set()
+        self._statistics: Tensor | None = None
+
+    # What the rules differ in.
+
+    @abstractmethod
+    def _form(self, group: Group) -> dict[str, object] | None:
+        """The constants that the kernel is compiled with for this group; None: only torch has this form."""
+
+    @abstractmethod
+    def _settings_of(self, group: Group) -> list[float]:
+        """A row of the kernel's settings."""
+
+    @abstractmethod
+    def _kernel(self) -> Any: ...
+
+    @abstractmethod
+    def _state_names(self, group: Group) -> tuple[str, ...]:
+        """The state tensors of a parameter that are laid out as it is; the first is the average of its gradients."""
+
+    @abstractmethod
+    def _steps_so_far(self, parameter: Tensor) -> Tensor | float: ...
+
+    @abstractmethod
+    def _call_torch(
+        self, part: Part, gradients: list[Tensor], group: Group, grad_scale: Tensor | None, found_inf: Tensor | None
+    ) -> None:
+        """Update by torch's fused routine."""
+
+    @abstractmethod
+    def _coupled_decay(self, group: Group) -> float:
+        """The weight decay that is part of the gradient."""
+
+    # The update.
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Make one update; returns what `closure` returns. No host sync on a GPU.
+
+        `grad_scale` and `found_inf`, which torch's GradScaler sets, are honoured: gradients are divided by the first,
+        and nothing changes where the second is not zero.
+        """
+        watched = self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks
+        if watched or _global_optimizer_pre_hooks or _global_optimizer_post_hooks or _profiler_enabled():
+            return _step_with_hooks(self, closure)
+        return self._step(closure)
+
+    # torch wraps the step of every optimizer for profiler and hooks, for 10 us; ours looks first whether any is there.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    def _step(self, closure: Callable[[], Any] | None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.no_grad():
+            if self._parts is None or (self._waiting and any(source.grad is not None for source in self._waiting)):
+                self._find_parts()
+            self._update(getattr(self, "grad_scale", None), getattr(self, "found_inf", None))
+        return loss
+
+    @property
+    def statistics(self) -> Tensor | None:
+        """(2,) fp64 on the device: |g|^2 and |m|^2 of the last update; NaN if it was void, None before the first.
+
+        g is the gradient of all parameters as it enters the average: unscaled, clipped, with coupled weight decay. m is
+        the average after the update, as it lies in the state: torch's momentum buffer is 1 / (1 - momentum) times an
+        average. On a GPU they are summed in the pass of the update; torch's routine needs passes more.
+        `fastbs.analysis.running_noise_scale` tells what follows from them. None where not asked for.
+        """
+        return self._statistics
+
+    @property
+    def routine(self) -> str | None:
+        """What updates: "kernel", "torch" (its fused routine) or "kernel and torch"; None before the first update."""
+        if self._parts is None:
+            return None
+        return " and ".join(sorted({"torch" if part.launch is None else "kernel" for part in self._parts}))
+
+    def refresh(self) -> None:
+        """Copy changed rates and settings from `param_groups` to the device, for graphs that are replayed."""
+        for settings in self._settings.values():
+            settings.load([g["lr"] for g in self.param_groups], [self._settings_of(g) for g in self.param_groups])
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        super().zero_grad(set_to_none)
+        for copy in self.copies.values():
+            if set_to_none:
+                copy.grad = None
+            elif copy.grad is not None:
+                copy.grad.detach_().zero_()
+
+    def _update(self, grad_scale: Tensor | None, found_inf: Tensor | None) -> None:
+        self.refresh()
+        measured: list[Tensor] = []
+        for part in self._parts or ():
+            if part.launch is None:
+                self._update_by_torch(part, grad_scale, found_inf, measured)
+            else:
+                settings = self._settings[part.parameters[0].device]
+                gradients = [source.grad for source in part.sources]
+                part.launch(gradients, settings, grad_scale, self.clip_factor, found_inf)
+                measured.append(part.launch.statistics)
+        if self._measures and measured:
+            one_device = measured[0].device
+            summed = len(measured) > 1
+            self._statistics = torch.stack([m.to(one_device) for m in measured]).sum(0) if summed else measured[0]
+
+    def _update_by_torch(
+        self, part: Part, grad_scale: Tensor | None, found_inf: Tensor | None, measured: list[Tensor]
+    ) -> None:
+        gradients = [gradient for source in part.sources if (gradient := source.grad) is not None]
+        if len(gradients) < len(part.sources):
+            part = part.of(number for number, source in enumerate(part.sources) if source.grad is not None)
+        if not gradients:
+            return
+        if found_inf is not None and found_inf.device.type == "cpu" and found_inf.item():
+            measured.append(torch.full((2,), math.nan, dtype=torch.float64))
+            return
+        if part.other_layout or part.copies:
+            pairs = zip(part.parameters, gradients, strict=True)
+            gradients = [torch.empty_like(parameter).copy_(gradient) for parameter, gradient in pairs]
+        if self.clip_factor is not None:
+            grad_scale = (1.0 if grad_scale is None else grad_scale) / self.clip_factor
+        group = self.param_groups[part.groups[0]]
+        squares = self._squared_gradient(part, gradients, group, grad_scale) if self._measures else None
+        self._call_torch(part, gradients, group, grad_scale, found_inf)
+        if part.copies:
+            torch._foreach_copy_(part.copies, part.parameters)
+        if squares is not None:
+            of_averages = squared_norm(part.states[0]) if part.states else torch.zeros_like(squares)
+            both = torch.stack([squares, of_averages])
+            measured.append(both if found_inf is None else both.where(found_inf == 0, math.nan))
+
+    def _squared_gradient(self, part: Part, gradients: list[Tensor], group: Group, grad_scale: Tensor | None) -> Tensor:
+        if grad_scale is not None:
+            gradients = list(torch._foreach_mul(gradients, 1 / grad_scale))
+        if decay := self._coupled_decay(group):
+            sign = -1 if group["maximize"] else 1
+            gradients = list(torch._foreach_add(gradients, part.parameters, alpha=sign * decay))
+        return squared_norm(gradients)
+
+    # What is updated together.
+
+    def _find_parts(self) -> None:
+        parts: dict[tuple[object, ...], Part] = {}
+        waiting: list[Tensor] = []
+        for number, group in enumerate(self.param_groups):
+            for parameter in group["params"]:
+                copy = self.copies.get(parameter)
+                source = parameter if copy is None or not copy.requires_grad else copy
+                if source.grad is None and id(parameter) not in self._seen and not self.state.get(parameter):
+                    waiting.append(source)
+                    continue
+                self._seen.add(id(parameter))
+                part = parts.setdefault(self._together(number, group, parameter, source, copy), Part())
+                part.parameters.append(parameter)
+                part.sources.append(source)
+                part.groups.append(number)
+                part.copies += [] if copy is None else [copy]
+        for kind, part in parts.items():
+            self._complete(part, by_kernel=kind[0] == "kernel")
+        if not any(part.launch for part in parts.values()):
+            self._settings = {}
+        self._parts, self._waiting = list(parts.values()), waiting
+
+    def _together(
+        self, number: int, group: Group, parameter: Tensor, source: Tensor, copy: Tensor | None
+    ) -> tuple[object, ...]:
+        """Equal for what one call can update."""
+        form, device = self._form(group), parameter.device
+        dense = torch.empty_like(parameter).stride() == parameter.stride()
+        if form is not None and dense and parameter.dtype == torch.float32 and kernel_runs_on(device):
+            return "kernel", device, source.dtype, None if copy is None else copy.dtype, *sorted(form.items())
+        return "torch", number, device, parameter.dtype, copy is None
+
+    def _complete(self, part: Part, *, by_kernel: bool) -> None:
+        """Add states, steps and, for the kernel, its launch."""
+        device = part.parameters[0].device
+        steps = [self._steps_so_far(parameter) for parameter in part.parameters]
+        part.steps_as_one = torch.stack(
+            [torch.as_tensor(step, dtype=torch.float32).to(device, non_blocking=True) for step in steps]
+        )
+        part.steps = list(part.steps_as_one.unbind())
+        names = self._state_names(self.param_groups[part.groups[0]])
+        part.states = [[self._state_tensor(parameter, name) for parameter in part.parameters] for name in names]
+        for parameter, step in zip(part.parameters, part.steps, strict=True):
+            self._keep_step(parameter, step)
+        if by_kernel:
+            group = self.param_groups[part.groups[0]]
+            self._settings.setdefault(device, Settings(device))
+            part.launch = Launch(
+                self._kernel(),
+                self._form(group) or {},
+                part.parameters,
+                part.states,
+                part.copies,
+                part.groups,
+                part.steps_as_one,
+                part.sources[0].dtype,
+                self._measures,
+            )
+        pairs = zip(part.parameters, part.sources, strict=True)
+        part.other_layout = any(s.grad is not None and s.grad.stride() != p.stride() for p, s in pairs)
+
+    def _keep_step(self, parameter: Tensor, step: Tensor) -> None:
+        """Where torch keeps the number of updates in the state, make it `step`."""
+
+    def _state_tensor(self, parameter: Tensor, name: str) -> Tensor:
+        """Of the state, laid out as the parameter; zeros where there is none yet."""
+        kept: Tensor | None = self.state[parameter].get(name)
+        if kept is None or kept.stride() != parameter.stride():
+            new = torch.zeros_like(parameter) if kept is None else torch.empty_like(parameter).copy_(kept)
+            self.state[parameter][name] = kept = new
+        return kept
+
+    # When the parts must be found again.
+
+    def add_param_group(self, param_group: Group) -> None:
+        super().add_param_group(param_group)
+        self._parts = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = {"copies": self.copies, "_measures": self._measures, "clip_factor": self.clip_factor}
+        state: dict[str, Any] = super().__getstate__()
+        return state | own
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Also called by `load_state_dict`, with the groups of any optimizer of torch's that has this name."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group.update(fused=True, foreach=None, differentiable=False)
+        self._begin()
+
+
+_step_with_hooks = torch.optim.Optimizer.profile_hook_step(FusedUpdate._step)
