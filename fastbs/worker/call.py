@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -68,18 +68,21 @@ def start(
             "started": begin,
             "lock": str(lock) if lock else None,
         }
-        with tempfile.TemporaryFile() as request:
-            request.write(json.dumps(asked).encode())
-            request.seek(0)
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "fastbs.worker", str(answer.fileno())],
-                stdin=request,
-                stdout=sys.__stderr__.fileno() if show and sys.__stderr__ else printed,
-                stderr=None if show else printed,
-                env=environment(threads, env),
-                pass_fds=(answer.fileno(),),
-            )
-        return Call(process, answer, printed, printed_before, ooms_before, begin, files.pop_all())
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "fastbs.worker", str(answer.fileno())],
+            stdin=subprocess.PIPE,  # when we are interrupted in here it closes, and who was asked nothing leaves
+            stdout=sys.__stderr__.fileno() if show and sys.__stderr__ else printed,
+            stderr=None if show else printed,
+            env=environment(threads, env),
+            pass_fds=(answer.fileno(),),
+        )
+        call = Call(process, answer, printed, printed_before, ooms_before, begin, files.pop_all())
+    try:
+        call.ask(asked)
+    except BaseException:
+        call.kill()
+        raise
+    return call
 
 
 class Call:
@@ -97,6 +100,11 @@ class Call:
     ) -> None:
         self._process, self._answer, self._printed, self._files = process, answer, printed, files
         self._printed_before, self._ooms_before, self._begin = printed_before, ooms_before, begin
+
+    def ask(self, request: Mapping[str, Any]) -> None:
+        assert self._process.stdin
+        with suppress(BrokenPipeError), self._process.stdin as stdin:  # it died: its end says how
+            stdin.write(json.dumps(request).encode())
 
     def wait(self, timeout: float | None = None) -> Outcome:
         """How it ended; after `timeout` seconds it is killed and "stopped"."""

@@ -11,6 +11,7 @@ from fastbs.analysis.advice.document import advise
 from fastbs.analysis.advice.from_sweep import from_sweep
 from fastbs.analysis.advice.gather import gather
 from fastbs.analysis.advice.limits import Limits
+from fastbs.cli.executor_options import take_executor
 from fastbs.cli.options import given
 from fastbs.cli.sweep import advised_settings, sweep
 from fastbs.cli.train import train
@@ -216,6 +217,7 @@ def pasted_sweep(command):
     program, verb, *words = shlex.split(command)
     assert (program, verb) == ("fastbs", "sweep")
     options = sweep.make_context("sweep", words).params
+    take_executor(options, print)
     data = options["data"]
     for key in ("preset", "file", "advice", "dry_run", "out", "style", "data"):
         del options[key]

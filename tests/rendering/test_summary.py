@@ -10,6 +10,7 @@ from fastbs import config as settings
 from fastbs.analysis.card import make_card
 from fastbs.analysis.command_words import APART, ONLY_IN_FILES
 from fastbs.analysis.summary import summarize
+from fastbs.cli.executor_options import take_executor
 from fastbs.cli.options import given
 from fastbs.cli.sweep import sweep
 from fastbs.config import RunConfig, SweepConfig
@@ -89,6 +90,7 @@ def pasted(document):
     program, verb, *words = shlex.split(line.partition("next: ")[2])
     assert (program, verb) == ("fastbs", "sweep")
     options = sweep.make_context("sweep", words).params
+    take_executor(options, print)
     out, data = options["out"], options["data"]
     for key in ("preset", "file", "dry_run", "out", "style", "data"):
         del options[key]

@@ -146,3 +146,21 @@ def test_the_lock_is_held_by_the_process_that_works(tmp_path):
     os.kill(pid, signal.SIGKILL)
     holder.join()
     assert worker.call("targets:add", {"a": 1, "b": 1}, lock=lock).value == 2
+
+
+def test_an_interrupt_before_it_was_asked_anything_leaves_no_process(monkeypatch):
+    began = []
+
+    def interrupted(self, request):
+        began.append(self._process)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker.Call, "ask", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        worker.start("targets:sleep", {})
+    assert began[0].returncode == -signal.SIGKILL
+
+
+def test_a_process_that_is_asked_nothing_ends():
+    worker_itself = [sys.executable, "-P", "-m", "fastbs.worker", "1"]
+    assert subprocess.run(worker_itself, stdin=subprocess.DEVNULL, capture_output=True, timeout=30).returncode == 1
