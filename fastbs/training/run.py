@@ -185,7 +185,7 @@ class Training:
             if due or self._out_of_time():
                 self.energy_joules += self._everyones_energy()
                 return None
-            if self.world.first_says(interruption.asked()):
+            if self._asked_to_leave(all_are_here=checking or run.seconds is not None):
                 self.energy_joules += self._everyones_energy()
                 self._checkpoint(last=False)
                 raise Interrupted(f"asked to leave after {self.updates} of {total} updates")
@@ -204,6 +204,10 @@ class Training:
         if self.stop_after is not None and self.clock.train >= self.stop_after:
             return "stopped", f"dominated: {self.clock.train:.3g} s of training without holding {run.target:g}"
         return None
+
+    def _asked_to_leave(self, *, all_are_here: bool) -> bool:
+        """What the first rank was asked, where all ranks look up at the same update; alone, at any."""
+        return (all_are_here or self.world.ranks == 1) and self.world.first_says(interruption.asked())
 
     def _out_of_time(self) -> bool:
         return self.run.seconds is not None and self.world.first_says(self.clock.train >= self.run.seconds)

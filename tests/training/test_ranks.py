@@ -51,10 +51,13 @@ RUNS = {
 ROUNDING = {"adamw": 5e-4}  # of weights: it divides by the gradient, and so makes much of the smallest ones
 RANK = """
 import json, sys
+from fastbs.training import clock
 from fastbs.training.run import train
 from fastbs.training.world import joined
 from fastbs.worker.ranks import Rank
 rank, plans = int(sys.argv[1]), json.loads(sys.stdin.read())
+if rank == 1:
+    clock.BLOCK_SECONDS = 0.0  # a block after each update, when the other's is still open: no decision may hang on it
 here = Rank(rank=rank, ranks=2, local_rank=rank, local_ranks=2, host=0, restarts=0, launch="test")
 with joined(here, {"config": {"device": "cpu"}} if rank == 0 else None) as (world, _):
     for plan in plans:
