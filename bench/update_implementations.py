@@ -72,7 +72,7 @@ def flat(parameters: Sequence[nn.Parameter], optimizer: OptimizerName) -> Update
 
 def ours(parameters: Sequence[nn.Parameter], optimizer: OptimizerName) -> Update:
     """One launch of our kernel on a GPU; elsewhere torch's fused operator through the same front-end."""
-    settings = {"lr": LR, "weight_decay": WEIGHT_DECAY[optimizer]}
+    settings: dict[str, Any] = {"lr": LR, "weight_decay": WEIGHT_DECAY[optimizer]}
     if optimizer == "adamw":
         return FusedAdamW(parameters, betas=BETAS, **settings).step
     return FusedSGD(parameters, momentum=MOMENTUM, nesterov=True, **settings).step
