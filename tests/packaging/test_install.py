@@ -16,8 +16,10 @@ from packaging.requirements import Requirement
 LOOK = """
 import importlib, importlib.util, json, pathlib, sys
 names = ("fastbs", "fastbs.kernels", "fastbs.bench", "fastbs.cli", "fastbs.config")
+for name in set(names) - {"fastbs.kernels"}:  # which needs torch
+    importlib.import_module(name)
 print(json.dumps({
-    "files": {name: importlib.import_module(name).__file__ for name in names},
+    "files": {name: importlib.util.find_spec(name).origin for name in names},
     "stray": [name for name in ("kernels", "bench", "tests", "requirements") if importlib.util.find_spec(name)],
     "presets": sorted(p.name for p in (pathlib.Path(sys.modules["fastbs"].__file__).parent / "presets").iterdir()),
     "all": sorted(m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "fastbs" and m.__file__),
