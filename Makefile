@@ -20,6 +20,7 @@ lint: .venv/installed
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
+	.venv/bin/hadolint Dockerfile
 	.venv/bin/python -c "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())"
 
 # All that needs a card, from the source tree with the interpreter's own packages: installs nothing. What fails does

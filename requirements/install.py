@@ -4,7 +4,7 @@
 
 Without a torch, this is `pip install -r requirements/cpu.txt && pip install -e '.[deploy,rtx,slurm,report,test]'`.
 Where the calling interpreter has one, as in NVIDIA's container, .venv sees that interpreter's packages, gets only what
-is missing, and the end proves that the same torch is still the one imported.
+is missing, and the end proves that torch, DALI and TensorRT are still the same.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PINS = ROOT / "requirements" / "cpu.txt"
 EXTRAS = "deploy,rtx,slurm,report,test"
+
+# Modules: those that the machine has must stay as they are.
+KEPT = ("torch", "triton", "nvidia.dali", "tensorrt", "torch_tensorrt")
 
 # Built against one torch, one CUDA or one card: replacing any of them breaks what the machine came with.
 COMPANION = re.compile(r"(torch|pytorch|triton|nvidia|cuda|cupy|tensorrt|numpy$|apex$|flash-attn|transformer-engine)")
@@ -80,13 +83,23 @@ def importable(modules: Iterable[str]) -> list[str]:
     return [name for name in modules if found(name)]
 
 
-def imported_torch(python: Path | str) -> list[str]:
-    """[version, file] of the torch that `python` imports."""
-    code = "import json, torch; print(json.dumps([torch.__version__, torch.__file__]))"
-    command = [str(python), "-c", code]
+def imported(python: Path | str, modules: Iterable[str]) -> dict[str, list[str]]:
+    """[version, file] of those of `modules` that `python` can import."""
+    code = """if True:
+        import importlib, json, sys
+        found = {}
+        for name in sys.argv[1:]:
+            try:
+                module = importlib.import_module(name)
+            except Exception:  # absent, or in want of a library or a driver: then it is not used
+                continue
+            found[name] = [module.__version__, module.__file__]
+        print(json.dumps(found))
+    """
+    command = [str(python), "-c", code, *modules]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    version, file = json.loads(answer.stdout.splitlines()[-1])
-    return [version, file]
+    found: dict[str, list[str]] = json.loads(answer.stdout.splitlines()[-1])
+    return found
 
 
 def installed_versions() -> dict[str, str]:
@@ -116,7 +129,7 @@ def install_pinned() -> None:
 
 def install_beside_torch() -> None:
     """A machine with its own torch: what is missing and nothing else, under its own constraints and ours."""
-    before = imported_torch(sys.executable)
+    before = imported(sys.executable, KEPT)
     # The interpreter's own pip is visible and serves; another may bring an old setuptools that hides the machine's.
     venv.create(VENV, with_pip=not importable(["pip"]), symlinks=True, system_site_packages=True)
     if sys.prefix != sys.base_prefix:
@@ -131,10 +144,13 @@ def install_beside_torch() -> None:
     options = [word for file in [*own, str(kept)] for word in ("-c", file)]
     wanted = missing_requirements(importable(["nvidia.dali", "triton", "tensorrt_rtx"]), pins)
     pip(*options, *wanted, environment=environment)
-    after = imported_torch(VENV / "bin" / "python")
-    if after != before:
-        was, now = " at ".join(before), " at ".join(after)
-        sys.exit(f"install: torch was {was} and is {now}; the way out: make clean, and report it if it comes again")
+    after = imported(VENV / "bin" / "python", KEPT)
+    for name, seen in before.items():
+        if (there := after.get(name)) != seen:
+            was, now = " at ".join(seen), " at ".join(there or ["gone"])
+            sys.exit(
+                f"install: {name} was {was} and is {now}; the way out: make clean, and report it if it comes again"
+            )
 
 
 def main() -> None:

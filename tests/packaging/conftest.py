@@ -1,7 +1,12 @@
-"""Copies of the source tree, for tests that install, build or break it."""
+"""Copies of the source tree, for tests that install, build or break it, and a machine that has a torch already."""
 
+import os
 import shutil
 import subprocess
+import sys
+import venv
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -33,3 +38,37 @@ def copy_tree(tracked):
         return target
 
     return copy
+
+
+@dataclass(frozen=True)
+class Container:
+    """An interpreter with a torch and a TensorRT of its own, as in NVIDIA's container, and all that this one has."""
+
+    python: Path
+    packages: Path  # its own
+    torch: str
+    environment: dict[str, str]  # to install in, without an index
+
+
+@pytest.fixture
+def container(tmp_path) -> Container:
+    for name in ("onnxruntime", "tensorrt_rtx", "submitit", "onnxscript", "polygraphy", "pytest", "ruff", "triton"):
+        try:
+            version(name)
+        except PackageNotFoundError:
+            pytest.skip(f"{name} is not installed: without an index nothing could be added")
+    root = tmp_path / "a container"
+    venv.create(root, symlinks=True, with_pip=False)
+    (packages,) = root.glob("lib/python*/site-packages")
+    own = {"torch": "2.14.0a0+abc", "tensorrt": "10.13.0"}
+    for name, its_version in own.items():
+        (packages / name).mkdir()
+        (packages / name / "__init__.py").write_text(f"__version__ = {its_version!r}\n")
+        record = packages / f"{name}-{its_version}.dist-info"
+        record.mkdir()
+        (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {its_version}\n")
+    (packages / "behind.pth").write_text("".join(f"{folder}\n" for folder in sys.path if folder.endswith("-packages")))
+    # 0 switches isolated builds off, as pip reads that variable.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MAKE", "MFLAGS"))}
+    environment = clean | {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
+    return Container(root / "bin" / "python", packages, own["torch"], environment)

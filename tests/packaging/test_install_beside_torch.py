@@ -1,11 +1,8 @@
 """Where the interpreter has its own torch, as in NVIDIA's container, that one is used and nothing is replaced."""
 
 import importlib.util
-import os
 import subprocess
 import sys
-import venv
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -53,54 +50,32 @@ def test_a_library_known_by_its_module_is_not_asked_for_again(script, present):
     assert dali == ([] if "nvidia.dali" in present else ["nvidia-dali-cuda120==2.4.0"])
 
 
-@pytest.fixture
-def container(tmp_path):
-    """An interpreter with a torch of its own, and behind it all that this one has."""
-    for name in ("onnxruntime", "tensorrt_rtx", "submitit", "onnxscript", "polygraphy", "pytest", "ruff", "triton"):
-        try:
-            version(name)
-        except PackageNotFoundError:
-            pytest.skip(f"{name} is not installed: without an index nothing could be added")
-    root = tmp_path / "a container"
-    venv.create(root, symlinks=True, with_pip=False)
-    (packages,) = root.glob("lib/python*/site-packages")
-    (packages / "torch").mkdir()
-    (packages / "torch" / "__init__.py").write_text(f"__version__ = {TORCH!r}\n")
-    record = packages / f"torch-{TORCH}.dist-info"
-    record.mkdir()
-    (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: torch\nVersion: {TORCH}\n")
-    (packages / "behind.pth").write_text("".join(f"{folder}\n" for folder in sys.path if folder.endswith("-packages")))
-    return root / "bin" / "python"
-
-
-def offline(tree, python, *targets):
-    """make, without an index; 0 switches isolated builds off, as pip reads that variable."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MAKE", "MFLAGS"))}
-    clean |= {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
-    command = ["make", *targets, f"PYTHON={python}"]
-    return subprocess.run(command, cwd=tree, env=clean, capture_output=True, text=True)
+def make(tree, container):
+    command = ["make", ".venv/installed", f"PYTHON={container.python}"]
+    return subprocess.run(command, cwd=tree, env=container.environment, capture_output=True, text=True)
 
 
 def test_make_uses_the_torch_of_the_machine_and_installs_no_other(tmp_path, copy_tree, container):
     tree = copy_tree(tmp_path / "a clone")
-    answer = offline(tree, container, ".venv/installed")
+    answer = make(tree, container)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     look = "import torch, fastbs, click; print(torch.__version__, torch.__file__, fastbs.__file__, sep='\\n')"
     seen = subprocess.run([tree / ".venv/bin/python", "-c", look], cwd=tmp_path, capture_output=True, text=True)
-    (own,) = container.parents[1].glob("lib/python*/site-packages/torch/__init__.py")
-    assert seen.stdout.splitlines() == [TORCH, str(own), str(tree / "fastbs" / "__init__.py")], seen.stderr
+    own = container.packages / "torch" / "__init__.py"
+    assert seen.stdout.splitlines() == [container.torch, str(own), str(tree / "fastbs" / "__init__.py")], seen.stderr
     installed = {path.name.split("-")[0] for path in tree.glob(".venv/lib/python*/site-packages/*.dist-info")}
     assert installed - {"pip", "setuptools"} == {"fastbs"}
-    assert "up to date" in offline(tree, container, ".venv/installed").stdout
+    assert "up to date" in make(tree, container).stdout
 
 
-def test_a_torch_that_changed_is_an_error(script, monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["torch", "nvidia.dali", "tensorrt"])
+def test_what_changed_on_the_way_is_an_error(script, monkeypatch, tmp_path, name):
     monkeypatch.setattr(script, "VENV", tmp_path / ".venv")
     monkeypatch.setattr(script, "pip", lambda *arguments, environment: None)
-    torches = {str(sys.executable): [TORCH, "here"], str(tmp_path / ".venv/bin/python"): ["2.15.0", "there"]}
-    monkeypatch.setattr(script, "imported_torch", lambda python: torches[str(python)])
+    seen = {str(sys.executable): [TORCH, "here"], str(tmp_path / ".venv/bin/python"): ["2.15.0", "there"]}
+    monkeypatch.setattr(script, "imported", lambda python, modules: {name: seen[str(python)]})
     monkeypatch.setattr(
         script.venv, "create", lambda *a, **k: (tmp_path / ".venv/lib/python3/site-packages").mkdir(parents=True)
     )
-    with pytest.raises(SystemExit, match="torch was 2.14.0a0.abc at here and is 2.15.0 at there"):
+    with pytest.raises(SystemExit, match=f"{name} was 2.14.0a0.abc at here and is 2.15.0 at there"):
         script.install_beside_torch()
