@@ -17,6 +17,7 @@ VERBS = {
     "train": "one run, resumable",
     "sweep": "batch sizes x seeds with controls: the table and the claims",
     "bench": "what each batch size costs: throughput, update, data, inference, accuracy",
+    "profile": "where the time of a step goes at each batch size, and what bounds it",
     "compare": "two sets of measurements: slower, faster, the same, or cannot tell; a gate for pull requests",
     "ab": "two commits or settings, measured in turns and compared in pairs",
     "calibrate": "how much this machine varies by itself, for compare",

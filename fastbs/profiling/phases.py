@@ -7,6 +7,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import torch
@@ -43,6 +44,35 @@ def measure_phases(
     return {phase: statistics.median(column) for phase, column in zip(PHASES, zip(*steps, strict=True), strict=True)}
 
 
+def measure_in_turns(
+    step: Step, batches: Iterator[Batch], device: str | torch.device, *, rounds: int, seconds: float
+) -> dict[str, Any]:
+    """A step as a whole and a step in its phases, in turns: whatever disturbs the machine disturbs both.
+
+    "step_seconds" and "phases" are medians over `rounds` of means within a round, which takes about `seconds`. So what
+    the phases sum up to may be held against the step. The step must be warm.
+    """
+    watch = _watch(device)
+    marks = [_pair(step, batches, watch) for _ in range(FEWEST_STEPS)]
+    watch.wait()
+    per_pair = watch.seconds(marks[0][0], marks[-1][-1]) / FEWEST_STEPS
+    means = []
+    for _ in range(rounds):
+        marks = [_pair(step, batches, watch) for _ in range(max(1, round(seconds / per_pair)))]
+        watch.wait()
+        pairs = [[watch.seconds(start, end) for start, end in itertools.pairwise(pair)] for pair in marks]
+        means.append([statistics.fmean(column) for column in zip(*pairs, strict=True)])
+    whole, *parts = [statistics.median(column) for column in zip(*means, strict=True)]
+    return {"step_seconds": whole, "phases": dict(zip(PHASES, parts, strict=True))}
+
+
+def _pair(step: Step, batches: Iterator[Batch], watch: _Watch) -> list[Any]:
+    """A step with nothing inside it and a marked one: the mark before, the one between, and those that follow."""
+    before = watch.mark()
+    step(next(batches))
+    return [before, *_marked_step(step, batches, watch)]
+
+
 def enqueue_seconds(call: Callable[[], object], device: str | torch.device) -> float | None:
     """Host time of one `call` that is not waited for, on a GPU; None on a CPU, where the host does the work itself.
 
@@ -60,6 +90,20 @@ def enqueue_seconds(call: Callable[[], object], device: str | torch.device) -> f
         seconds.append(time.perf_counter() - start)
     torch.cuda.synchronize(device)
     return statistics.median(seconds)
+
+
+def step_in_parts(step: Step, batches: Iterator[Batch], around: Callable[[str], AbstractContextManager[Any]]) -> None:
+    """One training step as `step(next(batches))` makes it, each of its `PHASES` within `around(its name)`."""
+    with around("input"):
+        batch = next(batches)
+    with around("forward"):
+        loss, logits = step.forward(batch)
+    with around("backward"):
+        step.backward(loss)
+    with around("update"):
+        step.update()
+    with around("rest"):
+        step.finish(batch, loss, logits)
 
 
 class _Watch(Protocol):
@@ -106,15 +150,19 @@ def _watch(device: str | torch.device) -> _Watch:
 
 def _marked_step(step: Step, batches: Iterator[Batch], watch: _Watch) -> list[Any]:
     """One step, and the six marks that enclose its five phases."""
-    marks = [watch.mark()]
-    batch = next(batches)
-    marks.append(watch.mark())
-    loss, logits = step.forward(batch)
-    marks.append(watch.mark())
-    step.backward(loss)
-    marks.append(watch.mark())
-    step.update()
-    marks.append(watch.mark())
-    step.finish(batch, loss, logits)
-    marks.append(watch.mark())
-    return marks
+    marker = _Marker(watch)
+    step_in_parts(step, batches, lambda name: marker)
+    return marker.marks
+
+
+class _Marker:
+    """A mark now, and one at the end of each part."""
+
+    def __init__(self, watch: _Watch) -> None:
+        self._watch, self.marks = watch, [watch.mark()]
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self.marks.append(self._watch.mark())

@@ -1,0 +1,63 @@
+"""Where the time of a training step goes, in this process: timed whole and in parts first, under a profiler after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastbs.bench.training_step import endless, switches
+from fastbs.config import RunConfig
+from fastbs.data.dataset import Dataset
+from fastbs.measurement.memory import memory_held
+from fastbs.measurement.steady import measure_steady
+from fastbs.profiling.arithmetic import matmul_rate, step_flops
+from fastbs.profiling.operators import count_operators, operator_seconds
+from fastbs.profiling.phases import enqueue_seconds, measure_in_turns
+from fastbs.profiling.torch_trace import trace_steps
+from fastbs.results.files import read_json
+from fastbs.training.set_up import make_run_loader, make_step, prepare_process
+
+ROUNDS, ROUND_SECONDS = 10, 0.4
+BLOCKS, BLOCK_SECONDS = 4, 0.5  # of steady training, for power and clock: two seconds
+
+
+def profile_training_step(config: dict[str, Any], dataset: str, trace: str | None) -> dict[str, Any]:
+    """A sample of the resolved RunConfig `config`; the Dataset is in the file `dataset`, a trace goes to file `trace`.
+
+    In this order: steady training with power and clock; the step whole and in phases, in turns; what one pass
+    computes; and last what slows it down (operators counted, the profiler), which no time above has seen.
+    """
+    run, images = RunConfig.from_json(config), Dataset.from_json(read_json(Path(dataset), "dataset"))
+    device = prepare_process(run)
+    step = make_step(run, len(images.classes), device)
+    with make_run_loader(run, images, "train", device) as loader:
+        loader.prepare()
+        batches = endless(loader)
+        steady = measure_steady(lambda: step(next(batches)), device, blocks=BLOCKS, block_seconds=BLOCK_SECONDS)
+        timed = measure_in_turns(step, batches, device, rounds=ROUNDS, seconds=ROUND_SECONDS)
+        held = memory_held(device)
+        batch = next(batches)
+        host = enqueue_seconds(lambda: step(batch), device)
+        on_cpu = device.type == "cpu"
+        computed = {
+            "flops": step_flops(step, batch),
+            "matmul_flops_per_second": matmul_rate(run.precision or "fp32", device),
+            "operators": count_operators(lambda: step(batch), device) if on_cpu else None,
+            "operator_seconds": operator_seconds() if on_cpu else None,
+        }
+        looked_at = on_cpu and trace is None
+        traced = None if looked_at else trace_steps(step, batches, device, Path(trace) if trace else None)
+    calls = sum(block.calls for block in steady.blocks)
+    clocks = [block.sm_clock_mhz for block in steady.blocks if block.sm_clock_mhz is not None]
+    return {
+        **timed,
+        **computed,
+        "host_seconds": host,
+        "memory": held,
+        "joules_per_image": None if steady.energy_joules is None else steady.energy_joules / calls / run.batch_size,
+        "sm_clock_mhz": sum(clocks) / len(clocks) if clocks else None,
+        "power_w": steady.power_w,
+        "throttled_share": steady.throttled_share,
+        "traced": traced,
+        **switches(),
+    }
