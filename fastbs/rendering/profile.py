@@ -19,8 +19,9 @@ from fastbs.results.files import dump_json
 Row = Mapping[str, Any]
 Column = tuple[str, Callable[[Row], str]]
 TIMED = (
-    "one fresh process a row; a step whole and a step in its phases in turns; rest: gradients dropped, loss and hits "
-    "summed; H2D, idle and GPU busy are of a few steps under a profiler, the others are not"
+    "one fresh process a row; a step whole and a step in its phases in turns; input: waiting for images; rest: "
+    "gradients dropped, loss and hits summed; H2D, idle and busy (the GPU) are of a few steps under a profiler, the "
+    "others are not"
 )
 
 
@@ -97,18 +98,17 @@ def _cell(cell: Callable[[Row], str], row: Row, name: str) -> str:
 
 def _columns() -> Iterator[Column]:
     yield "batch", lambda row: count(row["batch_size"])
-    yield "step ms", lambda row: _ms(row["step_seconds"])
-    yield "input wait", lambda row: _ms(row["phases"]["input"])
+    yield "step", lambda row: _ms(row["step_seconds"])
+    yield "input", lambda row: _ms(row["phases"]["input"])
     yield "H2D", lambda row: _ms(row["h2d_seconds"])
     for phase in ("forward", "backward", "update", "rest"):
         yield phase, lambda row, phase=phase: _ms(row["phases"][phase])  # type: ignore[misc]
     yield "communication", lambda row: _ms(row["communication_seconds"])
     yield "sum", lambda row: percent(1 - row["unexplained"])
     yield "idle", lambda row: _ms(row["idle_seconds"])
-    yield "GPU busy", lambda row: percent(row["gpu_busy"])
-    yield "images/s", lambda row: count(row["images_per_second"])
+    yield "busy", lambda row: percent(row["gpu_busy"])
     yield "memory", lambda row: size(_memory(row["memory"]))
-    yield "SM MHz", lambda row: count(row["sm_clock_mhz"])
+    yield "MHz", lambda row: count(row["sm_clock_mhz"])
     yield "W", lambda row: count(row["power_w"])
     yield "J/image", lambda row: significant(row["joules_per_image"])
     yield "throttled", lambda row: percent(row["throttled_share"])

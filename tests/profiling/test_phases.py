@@ -9,7 +9,7 @@ import torch
 from fastbs.config import RunConfig
 from fastbs.data.batch import Batch
 from fastbs.profiling import phases as room
-from fastbs.profiling.phases import PHASES, enqueue_seconds, measure_phases
+from fastbs.profiling.phases import PHASES, enqueue_seconds, measure_in_turns, measure_phases
 from fastbs.training.step import Step
 
 CPU = torch.device("cpu")
@@ -198,3 +198,41 @@ def test_enqueueing_does_not_wait_for_the_device():
 
     host = enqueue_seconds(work, "cuda")
     assert host is not None and 0 < host < events[0].elapsed_time(events[1]) / 1e3
+
+
+class WholeAndParts(TimedStep):
+    """A step that may also be called; then it takes as long as its parts together, and `apart` seconds more."""
+
+    def __init__(self, monkeypatch, costs, apart=0.0):
+        super().__init__(monkeypatch, costs)
+        self.apart = apart
+
+    def __call__(self, batch):
+        loss, logits = self.forward(batch)
+        self.backward(loss)
+        self.update()
+        self.finish(batch, loss, logits)
+        self.now += self.apart
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.4, -0.01])
+def test_in_turns_the_whole_step_is_timed_without_marks_and_the_parts_add_up_to_their_own_sum(monkeypatch, apart):
+    step = WholeAndParts(monkeypatch, COSTS, apart)
+    timed = measure_in_turns(step, step.batches(), CPU, rounds=3, seconds=2)
+    assert timed["step_seconds"] == pytest.approx(sum(COSTS.values()) + apart)
+    assert timed["phases"] == pytest.approx(COSTS)
+
+
+def test_a_round_is_as_long_as_asked_and_a_slow_one_does_not_count(monkeypatch):
+    step = WholeAndParts(monkeypatch, COSTS)
+    pairs = round(2 / (2 * sum(COSTS.values())))
+    first = 1 + 2 * room.FEWEST_STEPS  # of the first round
+    slow = range(first + 2 * pairs, first + 4 * pairs)  # the second round of three
+    spend = step.spend
+    monkeypatch.setattr(step, "spend", lambda phase: [spend(phase) for _ in range(5 if step.steps in slow else 1)])
+    step.steps = 1  # it is warm
+    monkeypatch.setattr(step, "backward", lambda loss: step.spend("backward"))
+    monkeypatch.setattr(step, "finish", lambda *_: (step.spend("rest"), setattr(step, "steps", step.steps + 1)))
+    timed = measure_in_turns(step, step.batches(), CPU, rounds=3, seconds=2)
+    assert timed["phases"] == pytest.approx(COSTS, rel=0.2) and timed["step_seconds"] < 1.2 * sum(COSTS.values())
+    assert step.steps - 1 == 2 * room.FEWEST_STEPS + 3 * 2 * pairs
