@@ -17,7 +17,7 @@ from fastbs.profiling.torch_trace import trace_steps
 from fastbs.results.files import read_json
 from fastbs.training.set_up import make_run_loader, make_step, prepare_process
 
-ROUNDS, ROUND_SECONDS = 10, 0.4
+ROUNDS, ROUND_SECONDS = 16, 0.3
 BLOCKS, BLOCK_SECONDS = 4, 0.5  # of steady training, for power and clock: two seconds
 
 

@@ -24,7 +24,7 @@ def test_commands_that_stand_in_the_text_name_verbs_and_options_that_exist():
     text = (ROOT / "README.md").read_text()
     helps = [
         subprocess.run([sys.executable, "-m", "fastbs", verb, "--help"], capture_output=True, text=True, check=True)
-        for verb in ("train", "sweep", "bench", "export", "check", "compare", "ab", "calibrate", "advise")
+        for verb in ("train", "sweep", "bench", "export", "check", "compare", "ab", "calibrate", "advise", "profile")
     ]
     known = "".join(help.stdout for help in helps)
     options = set(re.findall(r"`(--[a-z-]+)", text)) - {"--help"}

@@ -49,8 +49,9 @@ def measure_in_turns(
 ) -> dict[str, Any]:
     """A step as a whole and a step in its phases, in turns: whatever disturbs the machine disturbs both.
 
-    "step_seconds" and "phases" are medians over `rounds` of means within a round, which takes about `seconds`. So what
-    the phases sum up to may be held against the step. The step must be warm.
+    "step_seconds" and "phases" are means over the middle half of `rounds` by their length, about `seconds` each: so
+    the phases add up to the time of a marked step, which may be held against that of a whole one among the same
+    rounds. The step must be warm.
     """
     watch = _watch(device)
     marks = [_pair(step, batches, watch) for _ in range(FEWEST_STEPS)]
@@ -62,7 +63,8 @@ def measure_in_turns(
         watch.wait()
         pairs = [[watch.seconds(start, end) for start, end in itertools.pairwise(pair)] for pair in marks]
         means.append([statistics.fmean(column) for column in zip(*pairs, strict=True)])
-    whole, *parts = [statistics.median(column) for column in zip(*means, strict=True)]
+    middle = sorted(means, key=sum)[rounds // 4 : rounds - rounds // 4]
+    whole, *parts = [statistics.fmean(column) for column in zip(*middle, strict=True)]
     return {"step_seconds": whole, "phases": dict(zip(PHASES, parts, strict=True))}
 
 
