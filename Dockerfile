@@ -17,8 +17,10 @@ RUN apt-get update \
 FROM ${FLAVOUR}-base
 LABEL org.opencontainers.image.title="fastbs" \
       org.opencontainers.image.description="Which batch size? Measured, explained, compared" \
+      org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
-RUN useradd --uid 1001 --create-home --home-dir /fastbs fastbs
+# Whoever `docker run --user` names writes there too: records of --out, and what Triton and torch compile.
+RUN useradd --uid 1001 --create-home --home-dir /fastbs fastbs && chmod 1777 /fastbs
 WORKDIR /opt/fastbs
 
 # What is installed changes less often than the source: it has a layer of its own, made from these files alone. In
@@ -32,7 +34,8 @@ COPY fastbs/__init__.py fastbs/
 RUN python3 requirements/install.py && touch .venv/installed
 
 COPY --chown=1001 . .
-ENV PATH=/opt/fastbs/.venv/bin:$PATH \
+ENV HOME=/fastbs \
+    PATH=/opt/fastbs/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER 1001
 WORKDIR /fastbs

@@ -84,16 +84,25 @@ def importable(modules: Iterable[str]) -> list[str]:
 
 
 def imported(python: Path | str, modules: Iterable[str]) -> dict[str, list[str]]:
-    """[version, file] of those of `modules` that `python` can import."""
+    """[version, file] of those of `modules` that `python` has.
+
+    One that cannot be imported, as where an image is built and no driver is there yet, is known by its file and error.
+    """
     code = """if True:
-        import importlib, json, sys
+        import importlib.util, json, sys
         found = {}
         for name in sys.argv[1:]:
             try:
-                module = importlib.import_module(name)
-            except Exception:  # absent, or in want of a library or a driver: then it is not used
+                spec = importlib.util.find_spec(name)
+            except ModuleNotFoundError:  # nor is there what it would be a part of
+                spec = None
+            if spec is None or spec.origin is None:
                 continue
-            found[name] = [module.__version__, module.__file__]
+            try:
+                version = importlib.import_module(name).__version__
+            except Exception as error:
+                version = repr(error)
+            found[name] = [version, spec.origin]
         print(json.dumps(found))
     """
     command = [str(python), "-c", code, *modules]

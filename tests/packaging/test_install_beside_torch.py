@@ -68,6 +68,17 @@ def test_make_uses_the_torch_of_the_machine_and_installs_no_other(tmp_path, copy
     assert "up to date" in make(tree, container).stdout
 
 
+def test_a_library_in_want_of_a_driver_is_known_by_its_file(script, monkeypatch, tmp_path):
+    """While an image is built there is no driver: what needs one to be imported must not be replaced unseen."""
+    (tmp_path / "tensorrt.py").write_text("raise OSError('libcuda.so.1: no such file')\n")
+    (tmp_path / "torch.py").write_text(f"__version__ = {TORCH!r}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert script.imported(sys.executable, ["torch", "tensorrt", "no_such_module", "no_such_module.part"]) == {
+        "torch": [TORCH, str(tmp_path / "torch.py")],
+        "tensorrt": ["OSError('libcuda.so.1: no such file')", str(tmp_path / "tensorrt.py")],
+    }
+
+
 @pytest.mark.parametrize("name", ["torch", "nvidia.dali", "tensorrt"])
 def test_what_changed_on_the_way_is_an_error(script, monkeypatch, tmp_path, name):
     monkeypatch.setattr(script, "VENV", tmp_path / ".venv")
