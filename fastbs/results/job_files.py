@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from fastbs.results.files import SCHEMA, read_json, write_json
+
+REQUEST = ".request.json"
 
 
 @dataclass(frozen=True)
@@ -16,9 +18,14 @@ class JobFiles:
     folder: Path
     name: str
 
+    @classmethod
+    def all_in(cls, folder: Path) -> list[Self]:
+        """Those of every request that was made in `folder`."""
+        return [cls(folder, request.name.removesuffix(REQUEST)) for request in folder.glob(f"*{REQUEST}")]
+
     @property
     def request(self) -> Path:
-        return self.folder / f"{self.name}.request.json"
+        return self.folder / f"{self.name}{REQUEST}"
 
     @property
     def record(self) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastbs.errors import BadInput
 from fastbs.results.files import SCHEMA, dump_json, make_folder, read_json, write_atomic, write_json
+from fastbs.results.job_files import JobFiles
 from fastbs.results.record import RunRecord
 from fastbs.results.run_folder import RunFolder
 
@@ -65,6 +66,11 @@ class SweepFolder:
         if foreign:
             raise BadInput(f"{self.path}: holds {foreign[0]} but no sweep of fastbs; choose an empty folder with --out")
         return None
+
+    def has_begun(self) -> bool:
+        """Whether trials were made here, or Slurm has a job that will answer here."""
+        jobs = JobFiles.all_in(self.jobs)
+        return (self.path / TRIALS).exists() or any(job.number() and not job.answered() for job in jobs)
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         write_json(self.document, {"schema": SCHEMA, "kind": "sweep-plan"} | plan)

@@ -49,7 +49,7 @@ class LastWords:
             reason=outcome.reason or "",
             at=time.time(),
             bad_input=outcome.bad_input,
-            follows="other-rank-lost" if outcome.other_rank_lost else None,
+            follows="other-rank-lost" if outcome.other_rank_lost else "told-to-end" if outcome.interrupted else None,
         )
 
     @property

@@ -13,14 +13,15 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from fastbs.errors import BadInput
-from fastbs.sweeps.rank import BAD_INPUT
+from fastbs.sweeps.rank import BAD_INPUT, INTERRUPTED
+from fastbs.worker import Interrupted
 
 
 def launch(config: dict[str, Any], out: str, ranks: int, name: str) -> str | None:
     """Start `ranks` processes on this machine that train `config` in `out`; None, or which was the first to fail.
 
     As `torchrun --standalone --nproc-per-node RANKS` does. What torchrun logs of failures is left out: the ranks tell
-    more. BadInput is that of the rank that found it.
+    more. BadInput is that of the rank that found it; Interrupted when the ranks were asked to leave.
     """
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as words:
@@ -40,6 +41,8 @@ def launch(config: dict[str, Any], out: str, ranks: int, name: str) -> str | Non
             for failure in error.failures.values():
                 if failure.exitcode == BAD_INPUT:
                     raise BadInput(failure.message) from error
+            if all(failure.exitcode == INTERRUPTED for failure in error.failures.values()):
+                raise Interrupted("the ranks were asked to leave") from error
             rank, first = error.get_first_failure()
             return f"rank {rank}: ended by {first.signal_name()}" if first.exitcode < 0 else f"rank {rank}: failed"
     return None

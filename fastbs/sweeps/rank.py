@@ -18,10 +18,11 @@ from fastbs.results.files import read_json, write_atomic
 from fastbs.results.run_folder import RunFolder
 from fastbs.sweeps.last_words import LastWords, Wake
 from fastbs.sweeps.open_run import open_run
+from fastbs.worker import interruption
 from fastbs.worker.lifetime import die_with
 from fastbs.worker.ranks import Rank, own_rank
 
-BAD_INPUT = 2  # exit code
+BAD_INPUT, INTERRUPTED = 2, 130  # exit codes
 
 
 class _EndedByTorchrun(Exception):
@@ -34,8 +35,8 @@ def train_as_rank(run: RunConfig, out: Path, here: Rank) -> dict[str, Any]:
     Elsewhere a rank is ok that took part to the end, however the run ended. A process of its own trains.
 
     Where a rank has died, the record says which and why: failed, oom or unsupported. It is written by rank 0, or by the
-    first on its host that lives. KeyboardInterrupt where all lived when SIGTERM came: the run is left open, and the
-    same command continues it.
+    first on its host that lives. KeyboardInterrupt where all lived when SIGTERM came, or were asked to leave: the run
+    is left open, and the same command continues it.
     """
     die_with(os.getppid())
     folder, wake = RunFolder(out), Wake(out, here)
@@ -91,6 +92,7 @@ def _sigterm_as_exception() -> Iterator[None]:
 
 def main() -> NoReturn:
     """`python -m fastbs.sweeps.rank '[config, out]'`, as our launcher starts it; bad input is left where it looks."""
+    interruption.listen()  # it is the training process that saves where it stands
     config, out = json.loads(sys.argv[1])
     rank = own_rank()
     assert rank is not None
@@ -100,7 +102,7 @@ def main() -> NoReturn:
         write_atomic(Path(os.environ["TORCHELASTIC_ERROR_FILE"]), json.dumps({"message": str(error)}))
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     sys.exit(0 if document["status"] == "ok" else 1)
 
 

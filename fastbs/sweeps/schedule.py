@@ -35,7 +35,7 @@ def run_all(
     waiting = [run for run in runs if not folder.run(run.id).is_finished()]
     if len(waiting) < len(runs):
         say(f"resuming {folder.path}: {len(runs) - len(waiting)} of {len(runs)} runs are finished")
-    ended, leaving = len(runs) - len(waiting), False
+    ended, leaving = len(runs) - len(waiting), interruption.asked()
     under_way: dict[int, tuple[PlannedRun, UnderWay]] = {}
     try:
         while under_way or (waiting and not leaving):

@@ -63,6 +63,8 @@ def _launch(run: RunConfig, out: Path, gpus: int) -> None:
     outcome = worker.call("fastbs.sweeps.launch:launch", arguments, show=True)
     if outcome.bad_input:
         raise BadInput(outcome.reason or out.name)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
     reason = outcome.reason or outcome.value
     if reason is None:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -41,7 +42,7 @@ class Slurm:
 
     def call(self, folder: SweepFolder, target: str, arguments: dict[str, Any]) -> Outcome:
         files = _files(folder, target.partition(":")[2])
-        request = {"target": target, "arguments": arguments}
+        request = json.loads(json.dumps({"target": target, "arguments": arguments}))  # as `asked` reads it
         answered = files.answered()
         if answered and answered["status"] == "ok" and files.asked() == request:
             return Outcome(**answered)

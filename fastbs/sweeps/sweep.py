@@ -45,7 +45,7 @@ def sweep(
             dataset = verified_dataset(Path(config.run.data), index=folder.index)
             plan = folder.open() or _begin(folder, config, dataset, executor, say)
         except BadInput:
-            if new:
+            if new and not folder.has_begun():
                 shutil.rmtree(out, ignore_errors=True)
             raise
         _refuse_other(folder, plan, config, dataset)

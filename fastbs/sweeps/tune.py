@@ -13,6 +13,7 @@ from fastbs.results.sweep_folder import SweepFolder
 from fastbs.sweeps.execute import Task
 from fastbs.sweeps.executor import Executor
 from fastbs.sweeps.plan import PlannedRun
+from fastbs.worker import interruption
 
 Say = Callable[[str], None]
 SEED = 1_000  # of all trials: not one of those that are reported
@@ -33,6 +34,8 @@ def _search(
         trial = PlannedRun(f"b{size:04d}-lr{lr:.3g}", "tuning", run)
         place = folder.trial(trial.id)
         if not place.is_finished():
+            if interruption.asked():
+                raise KeyboardInterrupt
             outcome = executor.begin(folder, Task(place, trial, folder.dataset, machine), 0).wait()
             if outcome.interrupted:
                 raise KeyboardInterrupt

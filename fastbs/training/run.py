@@ -188,6 +188,7 @@ class Training:
             if self._asked_to_leave(all_are_here=checking or run.seconds is not None):
                 self.energy_joules += self._everyones_energy()
                 self._checkpoint(last=False)
+                self.world.wait()  # until it is saved: the first rank to leave may end the others
                 raise Interrupted(f"asked to leave after {self.updates} of {total} updates")
             progress.at(self.updates)
             timer.resume()

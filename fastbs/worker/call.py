@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from fastbs.worker import failures
 from fastbs.worker.environment import environment
-from fastbs.worker.interruption import SIGNAL
+from fastbs.worker.interruption import SIGNAL, kept_for_children
 from fastbs.worker.outcome import Outcome
 
 CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
@@ -68,14 +68,15 @@ def start(
             "started": begin,
             "lock": str(lock) if lock else None,
         }
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fastbs.worker", str(answer.fileno())],
-            stdin=subprocess.PIPE,  # when we are interrupted in here it closes, and who was asked nothing leaves
-            stdout=sys.__stderr__.fileno() if show and sys.__stderr__ else printed,
-            stderr=None if show else printed,
-            env=environment(threads, env),
-            pass_fds=(answer.fileno(),),
-        )
+        with kept_for_children():
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "fastbs.worker", str(answer.fileno())],
+                stdin=subprocess.PIPE,  # when we are interrupted in here it closes, and who was asked nothing leaves
+                stdout=sys.__stderr__.fileno() if show and sys.__stderr__ else printed,
+                stderr=None if show else printed,
+                env=environment(threads, env),
+                pass_fds=(answer.fileno(),),
+            )
         call = Call(process, answer, printed, printed_before, ooms_before, begin, files.pop_all())
     try:
         call.ask(asked)

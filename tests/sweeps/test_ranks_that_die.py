@@ -136,6 +136,20 @@ def test_who_ends_torchrun_leaves_the_run_open_and_the_same_command_continues_it
     assert again.evaluations()[: len(before) - 1] == before[:-1]  # the last may lie after the checkpoint
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("starter", ["--gpus", "torchrun"])
+def test_ranks_that_are_asked_to_leave_save_where_they_stand_and_leave_the_run_open(start, starter):
+    options = [*SETTINGS.split(), "--updates", "1000000", "--checkpoint-seconds", "1000"]
+    asked = start("run", options, torchrun=()) if starter == "torchrun" else start("run", [*options, "--gpus", "2"])
+    process, folder = asked
+    until(folder.evaluations)
+    for pid in descendants(process.pid):  # as Slurm asks all that runs in a step
+        os.kill(pid, signal.SIGUSR2)
+    assert process.wait(30) == (1 if starter == "torchrun" else 130)
+    assert json.loads(folder.document.read_text())["status"] == "running"
+    assert checkpoint.load(folder.checkpoint, torch.device("cpu"))["updates"] > 0
+
+
 def test_bad_input_of_a_rank_is_one_line_and_exit_code_2(start, tmp_path):
     process, _ = start("run", [*SETTINGS.split(), "--gpus", "2", "--model", "nonesuch"])
     assert process.wait(60) == 2

@@ -16,7 +16,8 @@ from fastbs.results.run_folder import RunFolder
 from fastbs.sweeps import schedule
 from fastbs.sweeps.local import Local
 from fastbs.sweeps.plan import make_plan
-from fastbs.worker import Outcome
+from fastbs.sweeps.tune import tune
+from fastbs.worker import Outcome, interruption
 
 
 def machine(cards=0):
@@ -35,6 +36,8 @@ class Folder:
 
     def run(self, name):
         return RunFolder(Path("nowhere") / name)
+
+    trial = run
 
 
 class Pretending(Local):
@@ -65,6 +68,16 @@ class Pretended:
 
     def abandon(self):
         raise AssertionError("a run was left behind")
+
+
+def test_a_sweep_that_is_asked_to_leave_before_its_runs_begins_none(monkeypatch):
+    monkeypatch.setattr(interruption, "asked", lambda: True)
+    executor, asked = Pretending(1, [1]), config(lr_rule="tuned")
+    with pytest.raises(KeyboardInterrupt):
+        tune(Folder(), asked, machine(), executor, lambda text: None)
+    with pytest.raises(KeyboardInterrupt):
+        schedule.run_all(Folder(), make_plan(config(), 100), machine(), executor, lambda text: None, race=None)
+    assert not executor.order
 
 
 @given(st.integers(1, 5), st.lists(st.integers(1, 6), min_size=1, max_size=8), st.integers(1, 4))

@@ -13,7 +13,7 @@ from fastbs import worker
 TARGETS = """
 import ctypes, errno, os, resource, signal, sys, time
 from fastbs.errors import BadInput
-from fastbs.worker import Unsupported
+from fastbs.worker import Unsupported, interruption
 
 def add(a, b): return a + b
 def environment(): return dict(os.environ)
@@ -30,6 +30,7 @@ def cublas(): raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when ca
 def segfault(): ctypes.string_at(0)
 def abort_with_bad_alloc(): print("terminate called: std::bad_alloc", file=sys.stderr, flush=True); os.abort()
 def leave(): os._exit(3)
+def asked(): return interruption.asked()
 def sleep(): time.sleep(60)
 def infinite(): return float("inf")
 def write_pid_and_sleep(path):
@@ -164,3 +165,12 @@ def test_an_interrupt_before_it_was_asked_anything_leaves_no_process(monkeypatch
 def test_a_process_that_is_asked_nothing_ends():
     worker_itself = [sys.executable, "-P", "-m", "fastbs.worker", "1"]
     assert subprocess.run(worker_itself, stdin=subprocess.DEVNULL, capture_output=True, timeout=30).returncode == 1
+
+
+def test_a_process_that_is_asked_to_leave_while_it_starts_is_not_ended_but_told():
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    call = worker.start("targets:asked", {})
+    call.ask_to_leave()
+    outcome = call.wait(60)
+    assert (outcome.status, outcome.value) == ("ok", True)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before

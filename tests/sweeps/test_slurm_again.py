@@ -1,0 +1,53 @@
+"""The same command again, on a Slurm that is pretended: what was submitted is found, and never thrown away."""
+
+import pytest
+
+from fastbs.config import RunConfig, SweepConfig
+from fastbs.errors import BadInput
+from fastbs.results.job_files import JobFiles
+from fastbs.sweeps import slurm
+from fastbs.sweeps.slurm import Slurm
+from fastbs.sweeps.slurm_submit import SlurmOptions
+from fastbs.sweeps.sweep import sweep
+
+pytest.importorskip("submitit")
+
+
+class Cluster:
+    """Jobs wait for ever; once `away`, it does not answer."""
+
+    def __init__(self):
+        self.jobs, self.away = {}, False
+
+    def submit(self, files, name, options, needs):
+        self.jobs[str(len(self.jobs) + 1)] = name
+        return str(len(self.jobs))
+
+    def ask(self, queue):
+        if self.away:
+            raise BadInput("executor: squeue: no answer")
+        return self.jobs
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    cluster = Cluster()
+    monkeypatch.setattr(slurm, "submit", cluster.submit)
+    monkeypatch.setattr(slurm.SlurmQueue, "ask", lambda queue: cluster.ask(queue))
+    monkeypatch.setattr("fastbs.sweeps.slurm_queue.PATIENCE", 0.0)
+    return cluster
+
+
+def test_a_first_job_that_still_waits_is_found_again_and_its_request_is_kept(cluster, photos, tmp_path):
+    config, out, said = SweepConfig(run=RunConfig(data=str(photos)), batch_sizes=(4,)), tmp_path / "out", []
+
+    def say(text):
+        said.append(text)
+        cluster.away = True
+
+    for _ in range(2):
+        cluster.away = False
+        with pytest.raises(BadInput, match="no answer"):
+            sweep(config, out, executor=Slurm(SlurmOptions(), say))
+    assert said == ["resolve: job 1 submitted", "resolve: job 1 waits or runs already"]
+    assert JobFiles(out / "slurm", "resolve").asked()["target"].endswith(":resolve")
