@@ -164,8 +164,8 @@ class FusedUpdate(torch.optim.Optimizer):
     def _update(self, grad_scale: Tensor | None, found_inf: Tensor | None) -> None:
         if found_inf is not None and not isinstance(found_inf, Tensor):
             raise BadInput(
-                "found_inf: GradScaler saw no gradient of this optimizer's parameters; where the gradients are those of "
-                "copies, set grad_scale and found_inf without it"
+                "found_inf: GradScaler saw no gradient of this optimizer's parameters; where the gradients are those "
+                "of copies, set grad_scale and found_inf without it"
             )
         self.refresh()
         measured: list[Tensor] = []
