@@ -15,7 +15,7 @@ Two things are biased, because weights move while the average is taken:
   scale is an upper end. `noise_scale`, from draws at frozen weights, has neither bias.
 
 How far off? The rate that lowers the loss most at the next update is G^2 / (G'HG + tr(H Sigma) / B) for the average
-(torch's rate over 1 - beta). By `feedback`, a rate of epsilon times that one takes epsilon / (1 + beta) * x / (1 + x) of
+(torch's rate over 1 - beta). By `feedback`, epsilon times that rate takes epsilon / (1 + beta) * x / (1 + x) of
 G^2 away, with x = B_noise / B and B_noise = tr(H Sigma) / G'HG. At the best rate and a batch far below the noise scale
 that is 0.53 of G^2 for beta = 0.9: the estimate is 2.1 times too high. From 1 + beta times the best rate on, G^2 comes
 out negative, which gradients at weights that stay cannot give: seen beyond chance, this is `drift`, and no number is
