@@ -299,3 +299,26 @@ def test_statistics_are_the_squares_of_all_that_entered(rule):
         torch.testing.assert_close(optimizer.statistics, expected, rtol=1e-6, atol=0)
     assert silent.statistics is None
     assert same(parameters[4:], copied[4:])  # measuring changes nothing
+
+
+@pytest.mark.parametrize("rule", [FusedSGD, FusedAdamW])
+def test_whole_blocks_are_read_where_all_addresses_are_aligned_and_nowhere_else(rule, monkeypatch):
+    """On a card a load of 128 bits at another address is an error, and one of 32 bits at these a waste."""
+    from fastbs.kernels import adamw_kernel, sgd_kernel
+
+    module = sgd_kernel if rule is FusedSGD else adamw_kernel
+    whole, read = [], module.read
+
+    def watched(pointer, at, stop, WHOLE):
+        address = int(pointer.handle.data[0])
+        if WHOLE:
+            assert address % 16 == 0
+            whole.append(address)
+        return read(pointer, at, stop, WHOLE)
+
+    monkeypatch.setattr(module, "read", watched)
+    aligned, shifted = make([(200,), (200,)], offsets=(0, 1))
+    rule([aligned, shifted], lr=RATE).step()
+    ends = [range(one.data_ptr(), one.data_ptr() + 4 * 200) for one in (aligned, aligned.grad)]
+    assert all(any(address in end for address in whole) for end in ends)
+    assert not any(address in range(shifted.data_ptr(), shifted.data_ptr() + 4 * 200) for address in whole)
