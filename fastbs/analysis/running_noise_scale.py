@@ -20,8 +20,8 @@ G^2 away, with x = B_noise / B and B_noise = tr(H Sigma) / G'HG. At the best rat
 that is 0.53 of G^2 for beta = 0.9: the estimate is 2.1 times too high. From 1 + beta times the best rate on, G^2 comes
 out negative, which gradients at weights that stay cannot give: seen beyond chance, this is `drift`, and no number is
 given. So the running estimate is for rates well below the best one (a tenth: 6 % too high) and for batches that are
-large against the noise scale; any number that is given may still be about twice too high. Halving the rate for some
-hundreds of updates tells: what changes with the rate is drift.
+large against the noise scale; between those and drift, a number is given that is too high, twice and more near the best
+rate. Halving the rate for some hundreds of updates tells: what changes with the rate is drift.
 """
 
 from __future__ import annotations
