@@ -56,7 +56,7 @@ def measure_augmentation(
     def batch() -> torch.Tensor:
         return augment(images, *next(turns), pad=PAD, mean=MEAN, std=STD, dtype=dtype)
 
-    timing = {"blocks": blocks, "block_seconds": block_seconds}
+    timing: dict[str, Any] = {"blocks": blocks, "block_seconds": block_seconds}
     return {
         "seconds": measure_steady(batch, place, **timing).seconds,
         "stream_seconds": measure_steady(stream(images, batch_size, dtype), place, **timing).seconds,

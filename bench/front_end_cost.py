@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -59,12 +59,12 @@ def _directly(parameters: list[nn.Parameter], optimizer: OptimizerName) -> dict[
     shared |= {"grad_scale": None, "found_inf": None}
 
     def sgd(gradients: list[Any]) -> None:
-        momentum = {"momentum": MOMENTUM, "dampening": 0.0, "nesterov": True, "is_first_step": False}
+        momentum: dict[str, Any] = {"momentum": MOMENTUM, "dampening": 0.0, "nesterov": True, "is_first_step": False}
         torch._fused_sgd_(parameters, gradients, first, **momentum, **shared)
 
     def adamw(gradients: list[Any]) -> None:
         count.add_(1)
-        form = {"beta1": BETAS[0], "beta2": BETAS[1], "eps": 1e-8, "amsgrad": False}
+        form: dict[str, Any] = {"beta1": BETAS[0], "beta2": BETAS[1], "eps": 1e-8, "amsgrad": False}
         torch._fused_adamw_(parameters, gradients, first, second, [], steps, **form, **shared)
 
     routine = sgd if optimizer == "sgd" else adamw
@@ -81,7 +81,7 @@ def _directly(parameters: list[nn.Parameter], optimizer: OptimizerName) -> dict[
     return {"directly": directly, "alone": alone}
 
 
-def as_table(samples: dict[tuple[str, int], Sequence[dict[str, float]]]) -> str:
+def as_table(samples: Mapping[tuple[str, int], Sequence[dict[str, float]]]) -> str:
     """Medians over processes, microseconds; of the difference its least and most too."""
     lines = []
     for (optimizer, tensors), found in samples.items():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from fastbs.errors import BadInput
 
+Given = TypeVar("Given", Tensor, Tensor | None)
 _is_contiguous = Tensor.is_contiguous  # half the time of a look-up at each tensor
 
 
@@ -27,7 +29,7 @@ class Layouts:
         self._contiguous: list[bool | None] = []
         self._others: list[int] | None = None  # numbers of gradients that must be copied; None before the first look
 
-    def arranged(self, gradients: list[Tensor | None]) -> list[Tensor | None]:
+    def arranged(self, gradients: list[Given]) -> list[Given]:
         """The gradients, with copies of those that do not lie as their parameters.
 
         Looks at all of them the first time; later, for the sake of time, only when one with several dimensions is
