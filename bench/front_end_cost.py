@@ -44,14 +44,14 @@ def measure(tensors: int, optimizer: OptimizerName) -> dict[str, float]:
     return {way: statistics.median(seconds) for way, seconds in taken.items()}
 
 
-def _parameters(tensors: int) -> list[nn.Parameter]:
+def _parameters(tensors: int) -> list[Any]:
     parameters = [nn.Parameter(torch.ones((2, 2) if n % 3 == 0 else 1)) for n in range(tensors)]
     for parameter in parameters:
         parameter.grad = torch.ones_like(parameter)
     return parameters
 
 
-def _directly(parameters: list[nn.Parameter], optimizer: OptimizerName) -> dict[str, Callable[[], object]]:
+def _directly(parameters: list[Any], optimizer: OptimizerName) -> dict[str, Callable[[], object]]:
     first, second = ([torch.zeros_like(parameter) for parameter in parameters] for _ in range(2))
     count = torch.zeros(len(parameters))
     steps = list(count.unbind())

@@ -26,7 +26,7 @@ class Layouts:
         self._places = [_place(parameter) for parameter in parameters]
         # What has two dimensions can lie in two ways.
         self._several = [n for n, parameter in enumerate(parameters) if sum(size > 1 for size in parameter.shape) > 1]
-        self._contiguous: list[bool | None] = []
+        self._contiguous: Sequence[bool | None] = []
         self._others: list[int] | None = None  # numbers of gradients that must be copied; None before the first look
 
     def arranged(self, gradients: list[Given]) -> list[Given]:
