@@ -15,8 +15,8 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 from fastbs.errors import BadInput
 from fastbs.kernels.availability import kernel_runs_on
 from fastbs.kernels.launch import Launch
-from fastbs.kernels.layouts import same_layout
-from fastbs.kernels.part import Part, squared_norm
+from fastbs.kernels.layouts import refuse_what_has_no_plain_layout, same_layout
+from fastbs.kernels.part import Part, on_device, squared_norm
 from fastbs.kernels.settings import Settings
 
 Group = dict[str, Any]
@@ -170,12 +170,12 @@ class FusedUpdate(torch.optim.Optimizer):
         self.refresh()
         measured: list[Tensor] = []
         for part in self._parts or ():
+            device = part.parameters[0].device
+            scale, factor, void = (on_device(number, device) for number in (grad_scale, self.clip_factor, found_inf))
             if part.launch is None:
-                self._update_by_torch(part, grad_scale, found_inf, measured)
+                self._update_by_torch(part, scale, factor, void, measured)
             else:
-                settings = self._settings[part.parameters[0].device]
-                gradients = [source.grad for source in part.sources]
-                part.launch(gradients, settings, grad_scale, self.clip_factor, found_inf)
+                part.launch([source.grad for source in part.sources], self._settings[device], scale, factor, void)
                 measured.append(part.launch.statistics)
         if self._measures and measured:
             one_device = measured[0].device
@@ -183,7 +183,12 @@ class FusedUpdate(torch.optim.Optimizer):
             self._statistics = torch.stack([m.to(one_device) for m in measured]).sum(0) if summed else measured[0]
 
     def _update_by_torch(
-        self, part: Part, grad_scale: Tensor | None, found_inf: Tensor | None, measured: list[Tensor]
+        self,
+        part: Part,
+        grad_scale: Tensor | None,
+        clip_factor: Tensor | None,
+        found_inf: Tensor | None,
+        measured: list[Tensor],
     ) -> None:
         gradients = [gradient for source in part.sources if (gradient := source.grad) is not None]
         if len(gradients) < len(part.sources):
@@ -195,8 +200,8 @@ class FusedUpdate(torch.optim.Optimizer):
             measured.append(torch.full((2,), math.nan, dtype=torch.float64))
             return
         gradients = part.layouts.arranged(gradients)
-        if self.clip_factor is not None:
-            grad_scale = (1.0 if grad_scale is None else grad_scale) / self.clip_factor
+        if clip_factor is not None:
+            grad_scale = (1.0 if grad_scale is None else grad_scale) / clip_factor
         group = self.param_groups[part.groups[0]]
         squares = self._squared_gradient(part, gradients, group, grad_scale) if self._measures else None
         self._call_torch(part, gradients, group, grad_scale, found_inf)
@@ -229,7 +234,7 @@ class FusedUpdate(torch.optim.Optimizer):
                     waiting.append(source)
                     continue
                 self._seen.add(id(parameter))
-                _refuse_what_torch_gets_wrong(parameter, source.grad)
+                refuse_what_has_no_plain_layout(parameter, source.grad)
                 part = parts.setdefault(self._together(number, group, parameter, source, copy), Part())
                 part.parameters.append(parameter)
                 part.sources.append(source)
@@ -305,16 +310,6 @@ class FusedUpdate(torch.optim.Optimizer):
         for group in self.param_groups:
             group.update(fused=True, foreach=None, differentiable=False)
         self._begin()
-
-
-def _refuse_what_torch_gets_wrong(parameter: Tensor, gradient: Tensor | None) -> None:
-    shape = tuple(parameter.shape)
-    if gradient is not None and gradient.layout != torch.strided:
-        raise BadInput(f"parameter of shape {shape}: its gradient is sparse; use torch.optim.SGD or SparseAdam")
-    if not parameter.is_floating_point():
-        raise BadInput(f"parameter of shape {shape}: {parameter.dtype} fits no fused routine; use torch.optim")
-    if not same_layout(torch.empty_like(parameter), parameter):
-        raise BadInput(f"parameter of shape {shape}: its numbers have gaps or overlaps in memory; clone() it")
 
 
 _step_with_hooks = torch.optim.Optimizer.profile_hook_step(FusedUpdate._step)

@@ -74,9 +74,9 @@ class Launch:
                 settings.values,
                 settings.rates,
                 self._steps,
-                self._here(found_inf, self._zero),
-                self._here(grad_scale, self._one),
-                self._here(clip_factor, self._one),
+                self._zero if found_inf is None else found_inf,
+                self._one if grad_scale is None else grad_scale,
+                self._one if clip_factor is None else clip_factor,
                 self._partials,
                 self._counter,
                 self.statistics,
@@ -85,9 +85,6 @@ class Launch:
                 num_warps=WARPS,
                 **self._constants,
             )
-
-    def _here(self, given: Tensor | None, default: Tensor) -> Tensor:
-        return default if given is None else given.to(default.device, torch.float32, non_blocking=True)
 
     def _addresses(self, gradients: list[Tensor | None]) -> tuple[list[Tensor | None], tuple[int, ...]]:
         """The gradients, copied where they do not lie as their parameters, and the rows of addresses."""

@@ -69,5 +69,16 @@ def same_layout(one: Tensor, other: Tensor) -> bool:
     return all(size == 1 or mine == theirs for size, mine, theirs in sizes)
 
 
+def refuse_what_has_no_plain_layout(parameter: Tensor, gradient: Tensor | None) -> None:
+    """BadInput for what torch's fused routines would update wrongly, or fail at in words of their own."""
+    shape = tuple(parameter.shape)
+    if gradient is not None and gradient.layout != torch.strided:
+        raise BadInput(f"parameter of shape {shape}: its gradient is sparse; use torch.optim.SGD or SparseAdam")
+    if not parameter.is_floating_point():
+        raise BadInput(f"parameter of shape {shape}: {parameter.dtype} fits no fused routine; use torch.optim")
+    if not same_layout(torch.empty_like(parameter), parameter):
+        raise BadInput(f"parameter of shape {shape}: its numbers have gaps or overlaps in memory; clone() it")
+
+
 def _place(parameter: Tensor) -> tuple[object, ...]:
     return parameter.device, parameter.dtype, parameter.stride()

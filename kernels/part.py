@@ -46,6 +46,11 @@ class Part:
         return part
 
 
+def on_device(number: Tensor | None, device: torch.device) -> Tensor | None:
+    """As the routines read it there, fp32; a GPU is not waited for."""
+    return None if number is None else number.to(device, torch.float32, non_blocking=device.type == "cuda")
+
+
 def squared_norm(tensors: list[Tensor]) -> Tensor:
     """Of all numbers of all tensors (of one format), fp64; 16 bits are too few for their sum."""
     norms = torch._foreach_norm(tensors, dtype=torch.promote_types(tensors[0].dtype, torch.float32))
