@@ -251,15 +251,17 @@ def test_gradients_are_unscaled_and_clipped_on_the_way(rule):
     assert same([parameter.grad for parameter in parameters], before)
 
 
+@pytest.mark.parametrize("overflows", [1.0, 2.0])
 @pytest.mark.parametrize("rule", [FusedSGD, FusedAdamW])
-def test_an_update_with_an_overflow_is_void_and_the_next_is_the_first(rule):
+def test_an_update_with_an_overflow_is_void_and_the_next_is_the_first(rule, overflows):
+    """A GradScaler adds up the overflows of devices."""
     parameters = make()
     name = "dampened" if rule is FusedSGD else "decay"
     reference = Reference(rule, parameters, **settings_of(rule, name))
     optimizer = rule(parameters, statistics=True, **settings_of(rule, name))
     good = [parameter.grad.clone() for parameter in parameters]
     parameters[0].grad.fill_(math.inf)
-    optimizer.found_inf = torch.tensor(1.0)
+    optimizer.found_inf = torch.tensor(overflows)
     optimizer.step()
     assert same(parameters, reference.weights) and optimizer.statistics.isnan().all()
     optimizer.found_inf = torch.tensor(0.0)
