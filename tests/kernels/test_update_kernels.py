@@ -201,6 +201,23 @@ def test_a_thousand_tensors_in_one_launch(monkeypatch):
 
 
 @pytest.mark.parametrize("rule", [FusedSGD, FusedAdamW])
+def test_updates_are_counted_for_each_tensor_that_has_a_gradient(rule):
+    """More tensors than a block has numbers; every third has no gradient in the second of three updates."""
+    parameters = make([(1,)] * (2 * BLOCK + 3))
+    given = settings_of(rule, "dampened" if rule is FusedSGD else "decay")
+    reference, optimizer = Reference(rule, parameters, **given), rule(parameters, **given)
+    kept = [parameter.grad for parameter in parameters]
+    for turn in range(3):
+        for number, parameter in enumerate(parameters):
+            parameter.grad = None if turn == 1 and number % 3 == 0 else kept[number]
+        optimizer.step()
+        reference.step([parameter.grad for parameter in parameters])
+    assert same(parameters, reference.weights)
+    if rule is FusedAdamW:
+        assert [int(optimizer.state[parameter]["step"]) for parameter in parameters] == reference.steps
+
+
+@pytest.mark.parametrize("rule", [FusedSGD, FusedAdamW])
 def test_groups_keep_their_settings_in_one_launch(rule):
     parameters = make()
     own = (
