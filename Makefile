@@ -27,7 +27,7 @@ lint: .venv/installed
 # not keep the rest from running. DATA is the folder that holds scenes.tar and its like; OUT takes a JSON file per bench.
 OUT ?= runs/gpu
 BENCH = PYTHONPATH=. "$(PYTHON)" -m fastbs bench
-GPU = gpu-tests gpu-throughput gpu-update gpu-inference gpu-data
+GPU = gpu-tests gpu-throughput gpu-update gpu-adamw gpu-augment gpu-inference gpu-data
 .PHONY: $(GPU)
 gpu:
 	@$(MAKE) --keep-going --no-print-directory $(GPU)
@@ -38,6 +38,11 @@ gpu-throughput:
 	$(BENCH) throughput --device cuda --model small,resnet50 --batch-sizes 1,8,32,128 --json "$(OUT)/throughput.json"
 gpu-update:
 	$(BENCH) update --device cuda --batch-sizes 1,8,32,128 --processes 2 --json "$(OUT)/update.json"
+gpu-adamw:
+	$(BENCH) update --optimizer adamw --device cuda --processes 2 --blocks 3 --block-seconds 0.2 --json "$(OUT)/adamw.json" \
+		-- -k "fused or ours"
+gpu-augment:
+	PYTHONPATH=. "$(PYTHON)" -m fastbs.bench.augmentation --device cuda --json "$(OUT)/augment.json"
 gpu-inference:
 	$(BENCH) inference --device cuda --model resnet50 --batch-sizes 1,8,32,128 --processes 2 --json "$(OUT)/inference.json"
 gpu-data:

@@ -3,15 +3,16 @@
     python -m fastbs.bench.running_noise digits --batch-size 16 --epochs 20
 
 `fastbs data make digits digits` makes the images. The training is SGD with momentum, without weight decay (which is
-part of the average but not of the draws), at one rate.
+part of the average but not of the draws), at one rate. The running estimate is an upper end, and "drift" where the
+weights move too fast for it: see `fastbs.analysis.running_noise_scale`.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 from torch import nn
@@ -22,15 +23,16 @@ from fastbs.config import RunConfig
 from fastbs.data.batch import Batch, Loader
 from fastbs.data.check import verified_dataset
 from fastbs.kernels import FusedSGD
+from fastbs.results.files import dump_json
 from fastbs.training.noise_probe import NoiseProbe
 from fastbs.training.set_up import make_run_loader, make_step, prepare_process
 
 DRAWS = 24  # at frozen weights, in each part of the training
-Row = dict[str, float]
+Row = dict[str, Any]
 
 
 def compare(run: RunConfig, parts: int) -> Iterator[Row]:
-    """A row per part of the training: both noise scales in images with their intervals, and the running |G|^2."""
+    """A row per part of the training: both noise scales in images with their intervals, and |G|^2; null is infinite."""
     device = prepare_process(run)
     dataset = verified_dataset(Path(run.data))
     step = make_step(run, len(dataset.classes), device)
@@ -61,13 +63,12 @@ def compare(run: RunConfig, parts: int) -> Iterator[Row]:
         yield {
             "images": (part + 1) * updates * run.batch_size,
             "loss": math.fsum(losses) / len(losses),
-            "running": running.images,
-            "running_low": running.low,
-            "running_high": running.high,
+            "running": _finite(running.images),
+            "running_interval": [running.low, _finite(running.high)],
             "running_gradient_squared": running.gradient_squared,
-            "frozen": frozen.images,
-            "frozen_low": frozen.low,
-            "frozen_high": frozen.high,
+            "drift": running.drift,
+            "frozen": _finite(frozen.images),
+            "frozen_interval": [frozen.low, _finite(frozen.high)],
             "frozen_gradient_squared": frozen.gradient_squared,
         }
 
@@ -99,18 +100,23 @@ def main(
         precision="fp32", threads=1, loader_threads=1, augment="none",
     )  # fmt: skip
     rows = []
-    click.echo(f"{'images':>8} {'loss':>7}  {'running':>24}  {'frozen':>24}   |G|^2 running, frozen")
+    click.echo(f"{'images':>8} {'loss':>7}  {'running, at most':>24}  {'frozen':>24}   |G|^2 running, frozen")
     for row in compare(run, parts):
         rows.append(row)
-        running, frozen = (_interval(row, name) for name in ("running", "frozen"))
+        running, frozen = ("drift" if row["drift"] else _interval(row, "running")), _interval(row, "frozen")
         lengths = f"{row['running_gradient_squared']:.3g}, {row['frozen_gradient_squared']:.3g}"
         click.echo(f"{row['images']:>8.0f} {row['loss']:>7.3f}  {running:>24}  {frozen:>24}   {lengths}")
     if file:
-        file.write_text(json.dumps(rows, indent=1) + "\n")
+        file.write_text(dump_json(rows))
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _interval(row: Row, name: str) -> str:
-    return f"{row[name]:.3g} [{row[name + '_low']:.3g}, {row[name + '_high']:.3g}]"
+    middle, low, high = ("inf" if v is None else f"{v:.3g}" for v in (row[name], *row[f"{name}_interval"]))
+    return f"{middle} [{low}, {high}]"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -70,9 +71,9 @@ def flat(parameters: Sequence[nn.Parameter], optimizer: OptimizerName) -> Update
     return _torch_optimizer([whole], optimizer, fused=True).step
 
 
-def ours(parameters: Sequence[nn.Parameter], optimizer: OptimizerName) -> Update:
+def ours(parameters: Sequence[nn.Parameter], optimizer: OptimizerName, *, statistics: bool = False) -> Update:
     """One launch of our kernel on a GPU; elsewhere torch's fused operator through the same front-end."""
-    settings: dict[str, Any] = {"lr": LR, "weight_decay": WEIGHT_DECAY[optimizer]}
+    settings: dict[str, Any] = {"lr": LR, "weight_decay": WEIGHT_DECAY[optimizer], "statistics": statistics}
     if optimizer == "adamw":
         return FusedAdamW(parameters, betas=BETAS, **settings).step
     return FusedSGD(parameters, momentum=MOMENTUM, nesterov=True, **settings).step
@@ -85,6 +86,7 @@ IMPLEMENTATIONS: dict[str, Callable[[Sequence[nn.Parameter], OptimizerName], Upd
     "compiled": compiled,
     "flat": flat,
     "ours": ours,
+    "ours-statistics": partial(ours, statistics=True),
 }
 
 

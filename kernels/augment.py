@@ -26,7 +26,8 @@ def augment(
     dtype: torch.dtype,
 ) -> torch.Tensor:
     """What `augment_reference.augment` does, for the same arguments, bit for bit."""
-    if dtype not in FORMATS or not images_u8.is_contiguous() or not kernel_runs_on(images_u8.device):
+    readable = images_u8.is_contiguous() and images_u8.shape[-1] == 3
+    if dtype not in FORMATS or not readable or not kernel_runs_on(images_u8.device):
         return augment_reference.augment(images_u8, indices, offsets, flips, pad=pad, mean=mean, std=std, dtype=dtype)
     from fastbs.kernels.augment_kernel import augment_kernel
 
@@ -37,7 +38,8 @@ def augment(
         arguments = [tensor.contiguous() for tensor in (indices, offsets, flips.view(torch.uint8))]
         numbers = (*map(float, mean), *_reciprocals(tuple(std)))
         sizes = {"HEIGHT": height, "WIDTH": width, "FORMAT": triton_format(dtype), "BLOCK": BLOCK}
-        augment_kernel[grid](images_u8, *arguments, batch, pad, *numbers, **sizes)
+        with torch.cuda.device_of(images_u8):  # where Triton launches
+            augment_kernel[grid](images_u8, *arguments, batch, pad, *numbers, **sizes)
     return batch.permute(0, 3, 1, 2)
 
 

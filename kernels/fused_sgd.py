@@ -79,6 +79,7 @@ class FusedSGD(FusedUpdate, torch.optim.SGD):
         dampening = group["dampening"]
         if not group["momentum"] or not dampening:
             self._fused(part, gradients, group, rate, decay, 0.0, grad_scale, found_inf)
+            _count(part, found_inf)
             return
         begun = [bool(step) for step in part.steps]
         for which in {*begun}:
@@ -93,8 +94,7 @@ class FusedSGD(FusedUpdate, torch.optim.SGD):
                 grad_scale,
                 found_inf,
             )
-        for step in part.steps:
-            step.fill_(1)
+        _count(part, found_inf)
 
     def _fused(
         self,
@@ -125,3 +125,13 @@ class FusedSGD(FusedUpdate, torch.optim.SGD):
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"decoupled_weight_decay": self.decoupled_weight_decay}
+
+
+def _count(part: Part, found_inf: Tensor | None) -> None:
+    """Note that the averages have begun, unless the update was void."""
+    if part.begun:
+        return
+    counted = torch.ones(()) if found_inf is None else 1 - found_inf
+    for step in part.steps if part.steps_as_one is None else [part.steps_as_one]:
+        step.clamp_(min=counted.to(step.device))
+    part.begun = found_inf is None or found_inf.device.type == "cpu"

@@ -15,7 +15,8 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 from fastbs.errors import BadInput
 from fastbs.kernels.availability import kernel_runs_on
 from fastbs.kernels.launch import Launch
-from fastbs.kernels.part import Part, squared_norm
+from fastbs.kernels.layouts import refuse_what_has_no_plain_layout, same_layout
+from fastbs.kernels.part import Part, on_device, squared_norm
 from fastbs.kernels.settings import Settings
 
 Group = dict[str, Any]
@@ -31,11 +32,20 @@ class FusedUpdate(torch.optim.Optimizer):
 
     `copies` maps fp32 parameters to bf16 or fp16 tensors of the same shape and strides, which every update overwrites
     with the new weights, to nearest even, in the same pass. A copy that requires a gradient is what the net trains on:
-    its `.grad` is the gradient of the parameter. With `statistics`, see there.
+    its `.grad` is the gradient of the parameter. torch's GradScaler does not see it: set `grad_scale` and `found_inf`
+    yourself then. With `statistics`, see there.
+
+    BadInput for what torch's fused routines would update wrongly or not at all: sparse gradients, complex parameters,
+    and parameters with gaps or overlaps in memory.
     """
 
+    _step_supports_amp_scaling = True  # to GradScaler; torch sets it in the constructor, and a pickle loses it
+
     clip_factor: Tensor | None = None
-    """One fp32 number on the device that all gradients are multiplied by, after unscaling; None is 1."""
+    """One fp32 number on the device that all gradients are multiplied by, after unscaling; None is 1.
+
+    As with a scale, torch's routine writes the gradients so back, and our kernel leaves them as they are.
+    """
     copies: Mapping[Tensor, Tensor]
     _measures: bool
     _parts: list[Part] | None = None
@@ -45,7 +55,7 @@ class FusedUpdate(torch.optim.Optimizer):
         for parameter, copy in (copies or {}).items():
             if parameter.dtype != torch.float32 or copy.dtype not in (torch.bfloat16, torch.float16):
                 raise BadInput(f"copies: {copy.dtype} of {parameter.dtype}; the kernels write bf16 or fp16 of fp32")
-            if copy.shape != parameter.shape or copy.stride() != parameter.stride():
+            if copy.shape != parameter.shape or not same_layout(copy, parameter):
                 raise BadInput(f"copies: {tuple(copy.shape)} of {tuple(parameter.shape)}; shape and strides must agree")
         self.copies = dict(copies or {})
         self._measures = statistics
@@ -54,6 +64,7 @@ class FusedUpdate(torch.optim.Optimizer):
     def _begin(self) -> None:
         self._parts = None
         self._settings: dict[torch.device, Settings] = {}
+        self._forms: list[dict[str, object] | None] = []
         self._seen: set[int] = set()
         self._statistics: Tensor | None = None
 
@@ -109,10 +120,15 @@ class FusedUpdate(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         with torch.no_grad():
-            if self._parts is None or (self._waiting and any(source.grad is not None for source in self._waiting)):
+            if self._parts is None or self._must_find_again():
                 self._find_parts()
             self._update(getattr(self, "grad_scale", None), getattr(self, "found_inf", None))
         return loss
+
+    def _must_find_again(self) -> bool:
+        if [self._form(group) for group in self.param_groups] != self._forms:
+            return True
+        return bool(self._waiting) and any(source.grad is not None for source in self._waiting)
 
     @property
     def statistics(self) -> Tensor | None:
@@ -146,15 +162,20 @@ class FusedUpdate(torch.optim.Optimizer):
                 copy.grad.detach_().zero_()
 
     def _update(self, grad_scale: Tensor | None, found_inf: Tensor | None) -> None:
+        if found_inf is not None and not isinstance(found_inf, Tensor):
+            raise BadInput(
+                "found_inf: GradScaler saw no gradient of this optimizer's parameters; where the gradients are those "
+                "of copies, set grad_scale and found_inf without it"
+            )
         self.refresh()
         measured: list[Tensor] = []
         for part in self._parts or ():
+            device = part.parameters[0].device
+            scale, factor, void = (on_device(number, device) for number in (grad_scale, self.clip_factor, found_inf))
             if part.launch is None:
-                self._update_by_torch(part, grad_scale, found_inf, measured)
+                self._update_by_torch(part, scale, factor, void, measured)
             else:
-                settings = self._settings[part.parameters[0].device]
-                gradients = [source.grad for source in part.sources]
-                part.launch(gradients, settings, grad_scale, self.clip_factor, found_inf)
+                part.launch([source.grad for source in part.sources], self._settings[device], scale, factor, void)
                 measured.append(part.launch.statistics)
         if self._measures and measured:
             one_device = measured[0].device
@@ -162,21 +183,25 @@ class FusedUpdate(torch.optim.Optimizer):
             self._statistics = torch.stack([m.to(one_device) for m in measured]).sum(0) if summed else measured[0]
 
     def _update_by_torch(
-        self, part: Part, grad_scale: Tensor | None, found_inf: Tensor | None, measured: list[Tensor]
+        self,
+        part: Part,
+        grad_scale: Tensor | None,
+        clip_factor: Tensor | None,
+        found_inf: Tensor | None,
+        measured: list[Tensor],
     ) -> None:
         gradients = [gradient for source in part.sources if (gradient := source.grad) is not None]
         if len(gradients) < len(part.sources):
             part = part.of(number for number, source in enumerate(part.sources) if source.grad is not None)
         if not gradients:
+            measured.append(torch.zeros(2, dtype=torch.float64))
             return
         if found_inf is not None and found_inf.device.type == "cpu" and found_inf.item():
             measured.append(torch.full((2,), math.nan, dtype=torch.float64))
             return
-        if part.other_layout or part.copies:
-            pairs = zip(part.parameters, gradients, strict=True)
-            gradients = [torch.empty_like(parameter).copy_(gradient) for parameter, gradient in pairs]
-        if self.clip_factor is not None:
-            grad_scale = (1.0 if grad_scale is None else grad_scale) / self.clip_factor
+        gradients = part.layouts.arranged(gradients)
+        if clip_factor is not None:
+            grad_scale = (1.0 if grad_scale is None else grad_scale) / clip_factor
         group = self.param_groups[part.groups[0]]
         squares = self._squared_gradient(part, gradients, group, grad_scale) if self._measures else None
         self._call_torch(part, gradients, group, grad_scale, found_inf)
@@ -200,6 +225,7 @@ class FusedUpdate(torch.optim.Optimizer):
     def _find_parts(self) -> None:
         parts: dict[tuple[object, ...], Part] = {}
         waiting: list[Tensor] = []
+        self._forms = [self._form(group) for group in self.param_groups]
         for number, group in enumerate(self.param_groups):
             for parameter in group["params"]:
                 copy = self.copies.get(parameter)
@@ -208,6 +234,7 @@ class FusedUpdate(torch.optim.Optimizer):
                     waiting.append(source)
                     continue
                 self._seen.add(id(parameter))
+                refuse_what_has_no_plain_layout(parameter, source.grad)
                 part = parts.setdefault(self._together(number, group, parameter, source, copy), Part())
                 part.parameters.append(parameter)
                 part.sources.append(source)
@@ -224,8 +251,7 @@ class FusedUpdate(torch.optim.Optimizer):
     ) -> tuple[object, ...]:
         """Equal for what one call can update."""
         form, device = self._form(group), parameter.device
-        dense = torch.empty_like(parameter).stride() == parameter.stride()
-        if form is not None and dense and parameter.dtype == torch.float32 and kernel_runs_on(device):
+        if form is not None and parameter.dtype == torch.float32 and kernel_runs_on(device):
             return "kernel", device, source.dtype, None if copy is None else copy.dtype, *sorted(form.items())
         return "torch", number, device, parameter.dtype, copy is None
 
@@ -255,8 +281,6 @@ class FusedUpdate(torch.optim.Optimizer):
                 part.sources[0].dtype,
                 self._measures,
             )
-        pairs = zip(part.parameters, part.sources, strict=True)
-        part.other_layout = any(s.grad is not None and s.grad.stride() != p.stride() for p, s in pairs)
 
     def _keep_step(self, parameter: Tensor, step: Tensor) -> None:
         """Where torch keeps the number of updates in the state, make it `step`."""
@@ -264,7 +288,7 @@ class FusedUpdate(torch.optim.Optimizer):
     def _state_tensor(self, parameter: Tensor, name: str) -> Tensor:
         """Of the state, laid out as the parameter; zeros where there is none yet."""
         kept: Tensor | None = self.state[parameter].get(name)
-        if kept is None or kept.stride() != parameter.stride():
+        if kept is None or not same_layout(kept, parameter):
             new = torch.zeros_like(parameter) if kept is None else torch.empty_like(parameter).copy_(kept)
             self.state[parameter][name] = kept = new
         return kept

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastbs.errors import BadInput
 from fastbs.kernels.availability import triton_format
+from fastbs.kernels.layouts import Layouts
 from fastbs.kernels.settings import Settings
 from fastbs.kernels.tensor_table import ABSENT, CHUNK, TensorTable
 
@@ -44,8 +44,7 @@ class Launch:
         nothing = [0] * len(parameters)
         self._states = [[tensor.data_ptr() for tensor in state] for state in states] + [nothing] * (2 - len(states))
         self._nothing = nothing
-        self._places = [(parameter.device, parameter.stride()) for parameter in parameters]
-        self._other_layout: set[int] = set()  # numbers of gradients that were not laid out as their parameter
+        self._layouts = Layouts(parameters, gradient_dtype)
         self._one, self._zero = torch.ones((), device=device), torch.zeros((), device=device)
         self._partials = torch.zeros(2, chunks, device=device)
         self._counter = torch.zeros((), dtype=torch.int32, device=device)
@@ -59,58 +58,42 @@ class Launch:
 
     def __call__(
         self,
-        gradients: Sequence[Tensor | None],
+        gradients: list[Tensor | None],
         settings: Settings,
         grad_scale: Tensor | None,
         clip_factor: Tensor | None,
         found_inf: Tensor | None,
     ) -> None:
         """Update in place; a tensor whose gradient is None stays as it is. No host sync."""
-        laid_out, addresses = self._addresses(gradients)  # a copy among them must live until the kernel has its address
-        table = self._table.at(addresses)
-        self._kernel[(len(self._table.chunks),)](
-            table,
-            len(self._parameters),
-            self._table.chunks,
-            settings.values,
-            settings.rates,
-            self._steps,
-            self._zero if found_inf is None else found_inf,
-            self._one if grad_scale is None else grad_scale,
-            self._one if clip_factor is None else clip_factor,
-            self._partials,
-            self._counter,
-            self.statistics,
-            CHUNK=CHUNK,
-            BLOCK=BLOCK,
-            num_warps=WARPS,
-            **self._constants,
-        )
+        arranged, addresses = self._addresses(gradients)  # a copy among them must live until the kernel is queued
+        with torch.cuda.device_of(self._one):  # where Triton launches
+            self._kernel[(len(self._table.chunks),)](
+                self._table.at(addresses),
+                len(self._parameters),
+                self._table.chunks,
+                settings.values,
+                settings.rates,
+                self._steps,
+                self._zero if found_inf is None else found_inf,
+                self._one if grad_scale is None else grad_scale,
+                self._one if clip_factor is None else clip_factor,
+                self._partials,
+                self._counter,
+                self.statistics,
+                CHUNK=CHUNK,
+                BLOCK=BLOCK,
+                num_warps=WARPS,
+                **self._constants,
+            )
 
-    def _addresses(self, gradients: Sequence[Tensor | None]) -> tuple[list[Tensor | None], tuple[int, ...]]:
-        """The gradients, laid out as their parameters (a copy where they were not), and the rows of addresses."""
-        laid_out = self._laid_out(gradients)
-        addresses = self._rows(laid_out)
-        if not self._table.knows(addresses):
-            for number, (parameter, gradient) in enumerate(zip(self._parameters, gradients, strict=True)):
-                if (parameter.device, parameter.stride()) != self._places[number]:
-                    raise BadInput(
-                        f"parameter of shape {tuple(parameter.shape)}: changed device or layout after the first "
-                        "update; make the optimizer after that, and load its state"
-                    )
-                if gradient is not None and gradient.stride() != parameter.stride():
-                    self._other_layout.add(number)
-            laid_out = self._laid_out(gradients)
-            addresses = self._rows(laid_out)
-        return laid_out, addresses
-
-    def _laid_out(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-        laid_out = list(gradients)
-        for number in self._other_layout:
-            if (gradient := gradients[number]) is not None:
-                like = torch.empty_like(self._parameters[number], dtype=gradient.dtype)
-                laid_out[number] = like.copy_(gradient)
-        return laid_out
+    def _addresses(self, gradients: list[Tensor | None]) -> tuple[list[Tensor | None], tuple[int, ...]]:
+        """The gradients, copied where they do not lie as their parameters, and the rows of addresses."""
+        arranged = self._layouts.arranged(list(gradients))
+        addresses = self._rows(arranged)
+        if not self._table.knows(addresses) and self._layouts.look(gradients):
+            arranged = self._layouts.arranged(list(gradients))
+            addresses = self._rows(arranged)
+        return arranged, addresses
 
     def _rows(self, gradients: Sequence[Tensor | None]) -> tuple[int, ...]:
         return (

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from fastbs.kernels.launch import Launch
+from fastbs.kernels.layouts import Layouts
 
 
 @dataclass
@@ -22,12 +24,17 @@ class Part:
     groups: list[int] = field(default_factory=list)
     steps: list[Tensor] = field(default_factory=list)  # updates that each parameter has had, fp32 without dimension
     steps_as_one: Tensor | None = None  # the tensor of which `steps` are views
+    begun: bool = False  # for torch's routine: it is known that all steps are above zero
     launch: Launch | None = None
-    other_layout: bool = False  # for torch's routine: a gradient was not laid out as its parameter
+
+    @cached_property
+    def layouts(self) -> Layouts:
+        """For torch's routine, which wants gradients in the parameters' format."""
+        return Layouts(self.parameters, self.parameters[0].dtype)
 
     def of(self, chosen: Iterable[int]) -> Part:
         """The parameters with these numbers, for torch's routine."""
-        part = Part(states=[[] for _ in self.states], other_layout=self.other_layout)
+        part = Part(states=[[] for _ in self.states])
         for number in chosen:
             part.parameters.append(self.parameters[number])
             part.sources.append(self.sources[number])
@@ -39,6 +46,12 @@ class Part:
         return part
 
 
+def on_device(number: Tensor | None, device: torch.device) -> Tensor | None:
+    """As the routines read it there, fp32; a GPU is not waited for."""
+    return None if number is None else number.to(device, torch.float32, non_blocking=device.type == "cuda")
+
+
 def squared_norm(tensors: list[Tensor]) -> Tensor:
-    """Of all numbers of all tensors, fp64."""
-    return torch.stack(torch._foreach_norm(tensors)).double().square().sum()
+    """Of all numbers of all tensors (of one format), fp64; 16 bits are too few for their sum."""
+    norms = torch._foreach_norm(tensors, dtype=torch.promote_types(tensors[0].dtype, torch.float32))
+    return torch.stack(norms).double().square().sum()

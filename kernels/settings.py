@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fastbs.errors import BadInput
+from fastbs.kernels.availability import is_captured
 
 Rate = float | Tensor
 
@@ -37,7 +38,7 @@ class Settings:
         given = (numbers, where, values)
         if given == self._given:
             return
-        if self._device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        if is_captured(self._device):
             raise BadInput(
                 "lr: a setting has changed since the last update, and a capture would freeze it; call refresh() before "
                 "the capture, and before each replay, or give lr as a tensor"

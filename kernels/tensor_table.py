@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fastbs.kernels.availability import is_captured
+
 # Rows of the table; a column is a tensor.
 WEIGHT, GRADIENT, FIRST, SECOND, COPY, NUMEL, GROUP, ALIGNED = range(8)
 ADDRESSES = 5  # the rows that hold addresses
@@ -27,13 +29,14 @@ class TensorTable:
         parts = [(tensor, part) for tensor, size in enumerate(sizes) for part in range(-(-size // CHUNK))]
         self.chunks = torch.tensor(parts or [(0, 0)], dtype=torch.int32).to(device)
         self._fixed = torch.tensor([list(sizes), list(groups)], dtype=torch.int64)
-        self._on_card = device.type == "cuda"
+        self._where = device
         shape = (SLOTS, 8, len(sizes))
         # Pinned, because a graph that is captured copies from here at every replay.
-        self._host = torch.zeros(shape, dtype=torch.int64, pin_memory=self._on_card)
+        self._host = torch.zeros(shape, dtype=torch.int64, pin_memory=device.type == "cuda")
         self._device = torch.zeros(shape, dtype=torch.int64, device=device)
         self._slots: dict[tuple[int, ...], int] = {}  # the one looked up longest ago first
-        self._captured: set[int] = set()
+        self._arrived: set[int] = set()  # slots whose table is on the device
+        self._captured: set[int] = set()  # slots that a graph reads
         self._copied: dict[int, torch.cuda.Event] = {}
 
     def knows(self, addresses: tuple[int, ...]) -> bool:
@@ -44,8 +47,18 @@ class TensorTable:
         slot = self._slots.pop(addresses, None)
         if slot is None:
             slot = self._free_slot()
-            self._fill(slot, addresses)
+            self._write(slot, addresses)
         self._slots[addresses] = slot
+        captured = is_captured(self._where)
+        if slot not in self._arrived:
+            self._device[slot].copy_(self._host[slot], non_blocking=True)
+            if not captured:  # else it is copied at every replay, and not before the first
+                self._arrived.add(slot)
+                if self._where.type == "cuda":
+                    self._copied[slot] = torch.cuda.Event()
+                    self._copied[slot].record()
+        if captured:
+            self._captured.add(slot)
         return self._device[slot]
 
     def _free_slot(self) -> int:
@@ -58,7 +71,7 @@ class TensorTable:
             raise RuntimeError(f"more than {SLOTS} captured graphs update these parameters; make a new optimizer")
         return self._slots.pop(addresses)
 
-    def _fill(self, slot: int, addresses: tuple[int, ...]) -> None:
+    def _write(self, slot: int, addresses: tuple[int, ...]) -> None:
         if slot in self._copied:
             self._copied[slot].synchronize()  # the last copy from this slot, SLOTS tables ago
         host = self._host[slot]
@@ -66,10 +79,4 @@ class TensorTable:
         host[:ADDRESSES] = rows
         host[NUMEL : GROUP + 1] = self._fixed
         host[ALIGNED] = (rows % ALIGNMENT == 0).all(0)
-        self._device[slot].copy_(host, non_blocking=True)
-        if self._on_card:
-            if torch.cuda.is_current_stream_capturing():
-                self._captured.add(slot)
-            else:
-                self._copied[slot] = torch.cuda.Event()
-                self._copied[slot].record()
+        self._arrived.discard(slot)

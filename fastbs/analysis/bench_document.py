@@ -8,7 +8,7 @@ from typing import Any
 from fastbs.analysis.accuracy_rows import accuracy
 from fastbs.analysis.bench_curves import make_curve
 from fastbs.analysis.bench_identity import curve_key
-from fastbs.analysis.bench_ratios import input_gap, loader_ratios
+from fastbs.analysis.bench_ratios import input_gap, loader_ratios, update_ratios
 from fastbs.analysis.bench_rows import make_bench_row
 from fastbs.analysis.latency_rows import latency
 from fastbs.analysis.measured_cell import MeasuredCell
@@ -67,7 +67,7 @@ def _row(cell: MeasuredCell, measured: Sequence[MeasuredCell]) -> dict[str, Any]
         case "data":
             return row | loader_ratios(cell, find)
         case "update":
-            return row | update_costs(cell)
+            return row | update_costs(cell) | update_ratios(cell, find)
         case "accuracy":
             return row | accuracy(cell)
         case "inference":

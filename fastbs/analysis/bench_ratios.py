@@ -1,4 +1,4 @@
-"""Rows against their yardsticks: a loader against synthetic input, and against the DataLoader that users know."""
+"""Rows against their yardsticks: a loader against DataLoader, an update against torch's fused one."""
 
 from __future__ import annotations
 
@@ -36,4 +36,18 @@ def loader_ratios(cell: MeasuredCell, find: Find) -> dict[str, Any]:
         base = find(cell.question, {**cell.identity, "loader": loader})
         ratio = base.time_ratio(cell) if base is not None and base is not cell else None
         row |= {f"ratio_to_{name}": estimate(ratio), f"ratio_to_{name}_interval": bounds(ratio)}
+    return row
+
+
+def update_ratios(cell: MeasuredCell, find: Find) -> dict[str, Any]:
+    """Time over that of torch's fused update of the same parameters; with statistics, over that of ours without too.
+
+    Paired by round; null for the yardstick itself.
+    """
+    row: dict[str, Any] = {}
+    with_statistics = cell.identity["implementation"] == "ours-statistics"
+    for name, other in (("fused", "fused"), ("ours", "ours" if with_statistics else None)):
+        base = find(cell.question, {**cell.identity, "implementation": other})
+        ratio = cell.time_ratio(base) if base is not None and base is not cell else None
+        row |= {f"time_to_{name}": estimate(ratio), f"time_to_{name}_interval": bounds(ratio)}
     return row

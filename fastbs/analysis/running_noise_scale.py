@@ -11,9 +11,17 @@ Two things are biased, because weights move while the average is taken:
   that many updates ago; a gradient that changes linearly is then no error, and one that decays by a share kappa per
   update one of kappa^2 beta / (1 - beta)^2.
 - Noise moves the weights, and the gradients after it point back: it partly cancels itself within the average. For small
-  rates, G^2 comes out too low, and V too high, by `feedback(...)`: exact to first order on a quadratic. The noise scale
-  is therefore an upper end where the rate is high: where training has settled and only wanders, G^2 comes out as zero
-  or less, while weights held still have a gradient. `noise_scale`, from draws at frozen weights, has neither bias.
+  rates, G^2 comes out too low, and V too high, by `feedback(...)`: exact to first order on a quadratic. So the noise
+  scale is an upper end. `noise_scale`, from draws at frozen weights, has neither bias.
+
+How far off? The rate that lowers the loss most at the next update is G^2 / (G'HG + tr(H Sigma) / B) for the average
+(torch's rate over 1 - beta). By `feedback`, epsilon times that rate takes epsilon / (1 + beta) * x / (1 + x) of
+G^2 away, with x = B_noise / B and B_noise = tr(H Sigma) / G'HG. At the best rate and a batch far below the noise scale
+that is 0.53 of G^2 for beta = 0.9: the estimate is 2.1 times too high. From 1 + beta times the best rate on, G^2 comes
+out negative, which gradients at weights that stay cannot give: seen beyond chance, this is `drift`, and no number is
+given. So the running estimate is for rates well below the best one (a tenth: 6 % too high) and for batches that are
+large against the noise scale; between those and drift, a number is given that is too high, twice and more near the best
+rate. Halving the rate for some hundreds of updates tells: what changes with the rate is drift.
 """
 
 from __future__ import annotations
@@ -33,15 +41,16 @@ BLOCKS = 20  # at the most
 
 @dataclass(frozen=True)
 class RunningNoiseScale:
-    """B V / G^2 (images) over the updates used, with both biases of this module; 95 % interval `low` to `high`.
+    """B V / G^2 (images) over the updates used, an upper end; 95 % interval `low` to `high`.
 
     Where G^2 cannot be told from zero, `high` is infinite; with fewer than three blocks of `WINDOWS` windows, `low` is
-    0 too. The interval is that of chance alone: it does not hold the biases.
+    0 too. The interval is that of chance alone: it does not hold the biases. Where there is drift, nothing is known.
     """
 
-    images: float
+    images: float | None  # None where there is drift; inf where G^2 is not above zero
     low: float
     high: float
+    drift: bool  # G^2 lies below zero with its whole interval: the weights move too fast for an average of gradients
     gradient_squared: float  # G^2
     trace: float  # tr(Sigma) = B V
     updates: int  # pairs of |g|^2 and |m|^2 used
@@ -78,10 +87,10 @@ def running_noise_scale(
     kept = (1 - beta) / (1 + beta)  # share of the variance that averaging leaves
     kept_of_each = kept * (1 + left) / (1 - left)
     mean = (m - kept_of_each * g) / (1 - kept_of_each)
-    low, high = _interval(mean, g, kept, beta, batch_size)
+    low, high, drift = _interval(mean, g, kept, beta, batch_size)
     gradient_squared, trace = float(mean.mean()), batch_size * float((g - mean).mean())
     images = trace / gradient_squared if gradient_squared > 0 else math.inf
-    return RunningNoiseScale(images, low, high, gradient_squared, trace, len(g))
+    return RunningNoiseScale(None if drift else images, low, high, drift, gradient_squared, trace, len(g))
 
 
 def squared_average(squared_buffer: float, beta: float, dampening: float = 0.0) -> float:
@@ -103,11 +112,14 @@ def feedback(rate: float, beta: float, noise_curvature: float, *, nesterov: bool
     return rate / (1 - beta**2) * noise_curvature * (1 + beta - beta**2 if nesterov else 1.0)
 
 
-def _interval(mean: np.ndarray, g: np.ndarray, kept: float, beta: float, batch_size: int) -> tuple[float, float]:
-    """As in `noise_scale`: a jackknife of the logarithm of E|m|^2 / E|g|^2, over blocks of consecutive updates."""
+def _interval(mean: np.ndarray, g: np.ndarray, kept: float, beta: float, batch_size: int) -> tuple[float, float, bool]:
+    """Low, high and drift: as in `noise_scale` a jackknife of log E|m|^2 / E|g|^2, over blocks of consecutive updates.
+
+    Gradients that are independent have a share E|m|^2 / E|g|^2 of `kept` at the least.
+    """
     blocks = min(BLOCKS, int(len(g) * (1 - beta) / WINDOWS))
     if blocks < 3:
-        return 0.0, math.inf
+        return 0.0, math.inf, False
     of_mean = np.array([part.sum() for part in np.array_split(mean, blocks)])
     of_one = np.array([part.sum() for part in np.array_split(g, blocks)])
     averaged = of_mean + kept * (of_one - of_mean)
@@ -119,5 +131,6 @@ def _interval(mean: np.ndarray, g: np.ndarray, kept: float, beta: float, batch_s
     def from_share(share: float) -> float:
         return batch_size * (1 - share) / (share - kept) if share > kept else math.inf
 
+    drift = share * factor <= kept
     low, high = from_share(min(1.0, share * factor)), from_share(share / factor)
-    return 0.0 if math.isinf(low) else low, high
+    return 0.0 if drift else low, high, drift

@@ -12,7 +12,7 @@ from fastbs.analysis.paired import paired_ratio
 
 
 def update_costs(cell: MeasuredCell) -> dict[str, Any]:
-    """Microseconds, GB/s (1e9 bytes) of the bytes an update cannot do without, launches, and what worked for `ours`.
+    """Microseconds, GB/s (1e9 bytes) of the bytes that the update cannot do without, launches, what worked for `ours`.
 
     "stream_share" is that speed over the speed of a stream with as many bytes, measured in the same process; its parts
     are geometric means over processes.

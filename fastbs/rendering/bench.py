@@ -18,7 +18,9 @@ from fastbs.rendering.bench_sentences import (
     largest_sentence,
     phase_sentences,
     reason_sentence,
+    routine_sentence,
     share_sentence,
+    statistics_sentence,
 )
 from fastbs.rendering.lines import one_line, within_width
 from fastbs.rendering.numbers import NOTHING
@@ -72,7 +74,7 @@ def _block(rows: Rows, curves: list[dict[str, Any]], document: dict[str, Any], m
     layout: dict[str, Any] = {"tablefmt": "pipe", "headers": "firstrow"} if markdown else {"tablefmt": "plain"}
     colalign = ["left" if name in ("update", "loader", "net") else "right" for name in names]
     table = tabulate([names, *cells], colalign=colalign, disable_numparse=True, **layout)
-    below = share_sentence(ordered)
+    below = share_sentence(ordered) + routine_sentence(ordered) + statistics_sentence(ordered)
     on_gpu = document["settings"].get("device") == "cuda"
     if question == "inference":  # runs of a sweep differ in their weights only; why a net has no curve is said below
         alike = len({row["trained_at"] for row in rows}) == 1

@@ -35,6 +35,17 @@ def routine_sentence(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return ['"ours": torch\'s fused operator through our optimizer; our kernel needs a GPU with Triton']
 
 
+def statistics_sentence(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What it costs our update to sum squares on the way."""
+    ratio, interval = next(
+        ((row["time_to_ours"], row["time_to_ours_interval"]) for row in rows if row.get("time_to_ours")), (None, None)
+    )
+    if ratio is None:
+        return []
+    spread = f" [{100 * (interval[0] - 1):+.1f}, {100 * (interval[1] - 1):+.1f}]" if interval else ""
+    return [f"statistics on the way: {100 * (ratio - 1):+.1f} %{spread} of ours"]
+
+
 def phase_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the smallest and the largest step with measured phases are made of, and what that leaves unexplained."""
     known = [row for row in rows if row["phases"]]

@@ -168,6 +168,15 @@ def test_an_update_is_set_against_a_stream_of_the_same_process():
     assert (found["parameters"], found["tensors"], found["launches"]) == (100_000, 12, 3)
 
 
+def test_an_update_is_set_against_the_fused_one_of_its_parameters_round_by_round():
+    cells = [update(), update("ours"), update("ours-statistics"), update("ours", model="flat")]
+    outcomes = [[ok(0, s), ok(1, 10 * s)] for s in (0.004, 0.003, 0.006, 0.001)]
+    fused, ours, measuring, other = rows(cells, outcomes)
+    assert fused["time_to_fused"] is None and other["time_to_fused"] is None
+    assert ours["time_to_fused"] == pytest.approx(0.75) and ours["time_to_fused_interval"] == pytest.approx([0.75] * 2)
+    assert ours["time_to_ours"] is None and measuring["time_to_ours"] == pytest.approx(2)
+
+
 def test_the_updates_share_falls_with_batch_size_as_the_steps_rest_grows():
     cells = [update(), update("for_loop"), update(model="flat"), cell(batch_size=8), cell(batch_size=1)]
     steps = [

@@ -98,6 +98,38 @@ def test_where_training_only_wanders_there_is_no_gradient_to_see():
     assert one.high == math.inf and one.gradient_squared < settled[2].mean()
 
 
+def test_drift_is_said_where_weights_wander_fast_and_no_number_is_given():
+    rng = np.random.default_rng(7)
+    settled = simulate(rng, 3000, beta=0.9, rate=0.02, curvature=1.0, start=0.0, first=1000, trials=50)
+    found = estimates(*settled[:2], beta=0.9, first_update=1001)
+    assert all(one.drift and one.images is None and one.gradient_squared < 0 for one in found)
+    assert all((one.low, one.high) == (0, math.inf) for one in found)
+
+
+@pytest.mark.parametrize(("start", "most"), [(0.0, 0.05), (1.0, 0.0)])
+def test_drift_is_not_said_of_weights_that_stay(start, most):
+    """Not even where there is no gradient at all, but for one in forty."""
+    rng = np.random.default_rng(8)
+    gradients, averages, _ = simulate(rng, 1500, beta=0.9, start=start, trials=300)
+    assert sum(one.drift for one in estimates(gradients, averages, beta=0.9)) <= most * 300
+
+
+@pytest.mark.parametrize("beta", [0.5, 0.9])
+@pytest.mark.parametrize("ratio", [0.1, 10.0, 1000.0])
+def test_at_the_best_rate_the_stated_share_of_the_gradient_is_missing(beta, ratio):
+    """The best rate is searched for: of 1/2 sum h w^2 after one step along a noisy gradient."""
+    rng = np.random.default_rng(9)
+    h, w = rng.uniform(0.1, 2.0, DIMENSIONS), rng.standard_normal(DIMENSIONS)
+    mean = h * w
+    variance = rng.uniform(0.5, 2.0, DIMENSIONS)  # of each direction, of a batch
+    variance *= ratio * (h * mean**2).sum() / (h * variance).sum()  # so that B_noise / B is `ratio`
+    rates = np.linspace(0, 2, 200_001)
+    loss = (h * w**2).sum() - 2 * rates * (mean**2).sum() + rates**2 * (h * (mean**2 + variance)).sum()
+    best = rates[loss.argmin()]
+    missing = feedback(best * (1 - beta), beta, (h * variance).sum()) / (mean**2).sum()
+    assert missing == pytest.approx(ratio / (1 + ratio) / (1 + beta), abs=0.02)
+
+
 def test_a_gradient_that_changes_steadily_is_no_noise():
     t = np.arange(400)
     path = np.stack([1 + 0.01 * t, 3 - 0.005 * t])

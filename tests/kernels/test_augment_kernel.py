@@ -76,5 +76,8 @@ def test_what_the_kernel_cannot_read_goes_to_the_reference():
     turned = pixels.transpose(1, 2)
     found = augment.augment(turned, *crops, pad=1, dtype=torch.float32, **NORMAL)
     assert torch.equal(found, augment_reference.augment(turned, *crops, pad=1, dtype=torch.float32, **NORMAL))
+    grey = pixels[..., :1].contiguous()
+    found = augment.augment(grey, *crops, pad=1, dtype=torch.float32, **NORMAL)
+    assert torch.equal(found, augment_reference.augment(grey, *crops, pad=1, dtype=torch.float32, **NORMAL))
     wide = augment.augment(pixels, *crops, pad=1, dtype=torch.float64, **NORMAL)
     assert wide.dtype == torch.float64

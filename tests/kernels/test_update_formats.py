@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastbs.errors import BadInput
-from fastbs.kernels import FusedAdamW, FusedSGD, fused_update
+from fastbs.kernels import FusedAdamW, FusedSGD, fused_update, launch, tensor_table
 from fastbs.kernels.inputs import filled
 
 pytestmark = pytest.mark.interpreter
@@ -20,6 +20,9 @@ TORCH = {FusedSGD: torch.optim.SGD, FusedAdamW: torch.optim.AdamW}
 def kernels_on_the_cpu():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fused_update, "kernel_runs_on", lambda device: True)
+        for module in (launch, tensor_table):
+            patch.setattr(module, "CHUNK", 32)  # so that small tensors have several
+        patch.setattr(launch, "BLOCK", 16)
         yield
 
 

@@ -201,6 +201,23 @@ def test_a_thousand_tensors_in_one_launch(monkeypatch):
 
 
 @pytest.mark.parametrize("rule", [FusedSGD, FusedAdamW])
+def test_updates_are_counted_for_each_tensor_that_has_a_gradient(rule):
+    """More tensors than a block has numbers; every third has no gradient in the second of three updates."""
+    parameters = make([(1,)] * (2 * BLOCK + 3))
+    given = settings_of(rule, "dampened" if rule is FusedSGD else "decay")
+    reference, optimizer = Reference(rule, parameters, **given), rule(parameters, **given)
+    kept = [parameter.grad for parameter in parameters]
+    for turn in range(3):
+        for number, parameter in enumerate(parameters):
+            parameter.grad = None if turn == 1 and number % 3 == 0 else kept[number]
+        optimizer.step()
+        reference.step([parameter.grad for parameter in parameters])
+    assert same(parameters, reference.weights)
+    if rule is FusedAdamW:
+        assert [int(optimizer.state[parameter]["step"]) for parameter in parameters] == reference.steps
+
+
+@pytest.mark.parametrize("rule", [FusedSGD, FusedAdamW])
 def test_groups_keep_their_settings_in_one_launch(rule):
     parameters = make()
     own = (
@@ -251,15 +268,17 @@ def test_gradients_are_unscaled_and_clipped_on_the_way(rule):
     assert same([parameter.grad for parameter in parameters], before)
 
 
+@pytest.mark.parametrize("overflows", [1.0, 2.0])
 @pytest.mark.parametrize("rule", [FusedSGD, FusedAdamW])
-def test_an_update_with_an_overflow_is_void_and_the_next_is_the_first(rule):
+def test_an_update_with_an_overflow_is_void_and_the_next_is_the_first(rule, overflows):
+    """A GradScaler adds up the overflows of devices."""
     parameters = make()
     name = "dampened" if rule is FusedSGD else "decay"
     reference = Reference(rule, parameters, **settings_of(rule, name))
     optimizer = rule(parameters, statistics=True, **settings_of(rule, name))
     good = [parameter.grad.clone() for parameter in parameters]
     parameters[0].grad.fill_(math.inf)
-    optimizer.found_inf = torch.tensor(1.0)
+    optimizer.found_inf = torch.tensor(overflows)
     optimizer.step()
     assert same(parameters, reference.weights) and optimizer.statistics.isnan().all()
     optimizer.found_inf = torch.tensor(0.0)
@@ -299,3 +318,26 @@ def test_statistics_are_the_squares_of_all_that_entered(rule):
         torch.testing.assert_close(optimizer.statistics, expected, rtol=1e-6, atol=0)
     assert silent.statistics is None
     assert same(parameters[4:], copied[4:])  # measuring changes nothing
+
+
+@pytest.mark.parametrize("rule", [FusedSGD, FusedAdamW])
+def test_whole_blocks_are_read_where_all_addresses_are_aligned_and_nowhere_else(rule, monkeypatch):
+    """On a card a load of 128 bits at another address is an error, and one of 32 bits at these a waste."""
+    from fastbs.kernels import adamw_kernel, sgd_kernel
+
+    module = sgd_kernel if rule is FusedSGD else adamw_kernel
+    whole, read = [], module.read
+
+    def watched(pointer, at, stop, WHOLE):
+        address = int(pointer.handle.data[0])
+        if WHOLE:
+            assert address % 16 == 0
+            whole.append(address)
+        return read(pointer, at, stop, WHOLE)
+
+    monkeypatch.setattr(module, "read", watched)
+    aligned, shifted = make([(200,), (200,)], offsets=(0, 1))
+    rule([aligned, shifted], lr=RATE).step()
+    ends = [range(one.data_ptr(), one.data_ptr() + 4 * 200) for one in (aligned, aligned.grad)]
+    assert all(any(address in end for address in whole) for end in ends)
+    assert not any(address in range(shifted.data_ptr(), shifted.data_ptr() + 4 * 200) for address in whole)

@@ -168,6 +168,20 @@ def test_updates_of_a_model_are_one_table_with_their_share_at_each_batch_size():
     assert "at 1" not in alone
 
 
+def test_our_update_is_set_against_the_fused_one_and_its_statistics_against_it():
+    names = ("fused", "ours", "ours-statistics")
+    updates = [
+        {"question": "update", "identity": {"model": "small", "optimizer": "sgd", "implementation": name}}
+        for name in names
+    ]
+    outcomes = [ok(4e-4, None), ok(3e-4, None, routine="torch"), ok(3.06e-4, None, routine="torch")]
+    text = render(updates, outcomes, "markdown")
+    assert [row["of fused's time"] for row in table_rows(text)[:3]] == ["-", "75 %", "76 %"]
+    assert "statistics on the way: +2.0 % [+2.0, +2.0] of ours" in text and "our kernel needs a GPU" in text
+    alone = render(updates[:1], outcomes[:1], "markdown")
+    assert "statistics" not in alone and "of fused" not in alone and "our kernel" not in alone
+
+
 def test_trainings_show_what_they_reached():
     identity = {"model": "small", "precision": "fp32", "loader": "dali", "step": "eager", "batch_size": 8}
     value = {"top1": 0.8, "target": 0.75, "train_seconds": 9.0, "blocks": []}
