@@ -81,7 +81,7 @@ def _update(rows: Sequence[Row]) -> Iterator[Column]:
     yield "us", lambda row: _with_interval(row["us"], row["us_interval"])
     yield "GB/s", lambda row: significant(row["gb_per_second"])
     yield "of stream", lambda row: percent(row["stream_share"])
-    yield "of fused's time", lambda row: percent(row["time_to_fused"])
+    yield "of fused's time", lambda row: percent(row.get("time_to_fused"))
     yield "launches", lambda row: count(row["launches"])
     yield "host us", lambda row: significant(row["host_us"])
     for batch_size in dict.fromkeys(point["batch_size"] for row in rows for point in row["curve"] or ()):
