@@ -44,13 +44,15 @@ def render_profile(document: dict[str, Any], style: str) -> str:
     table = tabulate([[name for name, _ in columns], *cells], colalign=align, disable_numparse=True, **layout)
     bullet = "- " if style == "markdown" else " "
     space = [""] if style == "markdown" else []
-    said = [line for row in rows for text in _sentences(row) for line in within_width(text, bullet)]
+    compiled = document["settings"]["step"] == "compile"
+    said = [line for row in rows for text in _sentences(row, compiled) for line in within_width(text, bullet)]
     return "\n".join([*within_width(_head(document)), *space, table, *space, *said, "", *within_width(TIMED)])
 
 
-def bound_sentence(row: Row) -> str:
-    """What bounds the step, with the number behind it and what would change it."""
+def bound_sentence(row: Row, *, compiled: bool) -> str:
+    """What bounds the step, with the number behind it and what would change it; `compiled`: it is already."""
     shares, bound = row["shares"], row["bound"]
+    fused = "" if compiled else ", --step compile"
     share = percent(shares[bound])
     match bound:
         case "input":
@@ -61,7 +63,7 @@ def bound_sentence(row: Row) -> str:
             host = significant(1e3 * row["host_seconds"])
             return (
                 f"launch-bound: the GPU is idle for {share} of the step, and the host takes {host} ms to ask for one; "
-                "a larger batch costs little more, --step compile asks for less"
+                f"a larger batch costs little more{fused}"
             )
         case "launch":
             each = significant(1e6 * row["operator_seconds"])
@@ -75,16 +77,17 @@ def bound_sentence(row: Row) -> str:
                 f"({significant(row['matmul_flops_per_second'] / 1e9)} GFLOP/s); lower --precision or another device"
             )
     return (
-        f"memory-bound: {share} of the step is neither arithmetic ({percent(shares['compute'])} at the speed of a "
-        "large matrix product), nor launches, update or input: data is moved; lower --precision, --step compile"
+        f"memory-bound, by elimination: {share} of the step is neither arithmetic ({percent(shares['compute'])} at the "
+        "speed of a large matrix product), launches, update nor input; tensors are read and written, or too small to "
+        f"compute at that speed: a larger batch, lower --precision{fused}"
     )
 
 
-def _sentences(row: Row) -> Iterator[str]:
+def _sentences(row: Row, compiled: bool) -> Iterator[str]:
     if row["status"] != "ok":
         yield f"{row['batch_size']}: {row['status']}: {row['reason']}"
         return
-    yield f"{row['batch_size']}: {bound_sentence(row)}"
+    yield f"{row['batch_size']}: {bound_sentence(row, compiled=compiled)}"
     if abs(row["unexplained"]) > WITHIN:
         yield (
             f"{row['batch_size']}: the phases add up to {percent(1 - row['unexplained'])} of the step that was timed "

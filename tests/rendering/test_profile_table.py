@@ -72,11 +72,18 @@ def test_a_card_has_them_all_within_the_width():
         ({"bound": "launch"}, "launch-bound: 190 operators x 4.20 us = 8 %"),
         ({"bound": "launch", **CARD}, "launch-bound: the GPU is idle for 8 % of the step, and the host takes 9.80 ms"),
         ({"bound": "compute"}, "compute-bound: its arithmetic takes 30 %"),
-        ({}, "memory-bound: 47 % of the step is neither arithmetic (30 %"),
+        ({}, "memory-bound, by elimination: 47 % of the step is neither arithmetic (30 %"),
     ],
 )
 def test_every_bound_is_a_sentence_with_its_number(changes, said):
     assert f" 8: {said}" in " ".join(render_profile(document(row(**changes)), "table").split("\n"))
+
+
+def test_who_compiles_already_is_not_told_to():
+    compiled = document(row())
+    compiled["settings"]["step"] = "compile"
+    assert "--step compile" in render_profile(document(row()), "table")
+    assert "--step compile" not in render_profile(compiled, "table")
 
 
 def test_phases_that_do_not_add_up_are_said_to_be_no_parts():
