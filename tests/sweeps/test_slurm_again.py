@@ -7,7 +7,7 @@ from fastbs.cli import fastbs
 from fastbs.config import RunConfig, SweepConfig
 from fastbs.errors import BadInput
 from fastbs.results.job_files import JobFiles
-from fastbs.sweeps import slurm
+from fastbs.sweeps import slurm, slurm_queue
 from fastbs.sweeps.slurm import Slurm, SlurmRun
 from fastbs.sweeps.slurm_submit import SlurmOptions
 from fastbs.sweeps.sweep import sweep
@@ -25,18 +25,20 @@ class Cluster:
         self.jobs[str(len(self.jobs) + 1)] = name
         return str(len(self.jobs))
 
-    def ask(self, queue):
+    def ask(self, command, *options):
         if self.away:
             raise BadInput("executor: squeue: no answer")
-        return {number: name for number, name in self.jobs.items() if number not in self.ended}
+        if command == "scontrol":
+            return "JobState=CANCELLED ExitCode=0:0"
+        return "".join(f"{number} {name}\n" for number, name in self.jobs.items() if number not in self.ended)
 
 
 @pytest.fixture
 def cluster(monkeypatch):
     cluster = Cluster()
     monkeypatch.setattr(slurm, "submit", cluster.submit)
-    monkeypatch.setattr(slurm.SlurmQueue, "ask", lambda queue: cluster.ask(queue))
-    monkeypatch.setattr("fastbs.sweeps.slurm_queue.PATIENCE", 0.0)
+    monkeypatch.setattr(slurm_queue, "_ask", cluster.ask)
+    monkeypatch.setattr(slurm_queue, "PATIENCE", 0.0)
     return cluster
 
 
@@ -55,8 +57,7 @@ def test_a_first_job_that_still_waits_is_found_again_and_its_request_is_kept(clu
     assert JobFiles(out / "slurm", "resolve").asked()["target"].endswith(":resolve")
 
 
-def test_a_first_job_that_is_cancelled_is_one_line_and_submitted_again(cluster, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(slurm, "ending", lambda job: "ended CANCELLED, exit code 0:0")
+def test_a_first_job_that_is_cancelled_is_one_line_and_submitted_again(cluster, photos, tmp_path):
     config, out = SweepConfig(run=RunConfig(data=str(photos)), batch_sizes=(4,)), tmp_path / "out"
     for job in ("1", "2"):
         cluster.ended.add(job)
