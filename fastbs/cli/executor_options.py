@@ -25,6 +25,8 @@ class Setting(click.ParamType[tuple[str, str]]):
         key, equals, said = value.partition("=")
         if not (key and equals):
             self.fail(f"{value!r} is no option of sbatch with its value; write account=vision", param, ctx)
+        if key.removeprefix("--") == "array":
+            self.fail("array: every run is a job of its own already", param, ctx)
         return key.removeprefix("--"), said
 
 

@@ -50,7 +50,10 @@ class Slurm:
             raise BadInput(
                 f"{folder.path}: Slurm job {number} works on another sweep for it; scancel {number}, or --out"
             )
-        return self._job(folder, files, request).wait()
+        outcome = self._job(folder, files, request).wait()
+        if not files.answered():
+            raise BadInput(f"{files.folder}: {outcome.reason}; the same command submits it again")
+        return outcome
 
     def prepare(self, config: SweepConfig, machine: dict[str, Any]) -> str:
         if config.stop_dominated:
@@ -145,8 +148,11 @@ class SlurmRun:
 
     def __init__(self, task: Task, job: SlurmJob) -> None:
         self._task, self._job = task, job
+        self._left = False
 
     def poll(self) -> Outcome | None:
+        if self._left:
+            return Outcome("failed", "left to Slurm", None, 0.0, interrupted=True)
         outcome = self._job.poll()
         return None if outcome is None else self._settled(outcome)
 
@@ -157,7 +163,7 @@ class SlurmRun:
         return Outcome(**outcome.value) if outcome.status == "ok" else settle(self._task, outcome)
 
     def ask_to_leave(self) -> None:
-        pass
+        self._left = True
 
     def abandon(self) -> None:
         pass

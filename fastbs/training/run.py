@@ -287,7 +287,11 @@ class Training:
         self.saved_at = time.monotonic()
 
     def _load(self) -> None:
-        state = checkpoint.load(self.records.checkpoint, self.device)
+        path = self.records.checkpoint
+        state = checkpoint.load(path, self.device) if path.exists() else None
+        if len(set(self.world.gathered(state and (state["updates"], state["clock"]["train"])))) > 1:
+            raise BadInput(f"{path}: another one, or none, on other hosts; share its folder among all of them")
+        assert state is not None
         self.step.model.load_state_dict(state["model"])
         self.step.load_state_dict(state["step"])
         if "loader" in state:

@@ -29,7 +29,8 @@ from fastbs.results.run_folder import RunFolder
 from fastbs.training import checkpoint
 from fastbs.training.meeting import meet
 from fastbs.training.resolve import resolve
-from fastbs.training.run import train
+from fastbs.training.run import Training, train
+from fastbs.training.world import World
 from fastbs.worker import OtherRankLost
 
 CPU = torch.device("cpu")
@@ -196,3 +197,15 @@ def test_a_batch_that_ranks_cannot_share_evenly_is_refused(batch_size, ranks):
 def test_a_micro_batch_must_divide_what_each_rank_does():
     with pytest.raises(BadInput, match="micro-batch: 8 does not divide the batch size 12"):
         RunConfig(data="photos", batch_size=24, micro_batch=8).of_rank(2)
+
+
+@pytest.mark.parametrize("elsewhere", [None, (12, 3.4)])
+def test_ranks_that_would_continue_from_unlike_checkpoints_are_refused(runs, elsewhere):
+    class Other(World):
+        def gathered(self, value):
+            return [value, elsewhere]
+
+    training = object.__new__(Training)
+    training.records, training.device, training.world = runs("one", "synthetic"), CPU, Other(ranks=2)
+    with pytest.raises(BadInput, match=r"checkpoint.pt: another one, or none, on other hosts"):
+        training._load()
