@@ -9,25 +9,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fastbs.bench.training_step import endless
+from fastbs.bench.training_step import training
 from fastbs.config import RunConfig
 from fastbs.data.dataset import Dataset
 from fastbs.errors import BadInput
 from fastbs.profiling.ranges import captured_by_nsys, nvtx_range, step_in_ranges
 from fastbs.profiling.torch_trace import STEPS, WARM_STEPS
 from fastbs.results.files import read_json
-from fastbs.training.set_up import make_run_loader, make_step, prepare_process
 
 
 def capture(config: dict[str, Any], dataset: dict[str, Any]) -> None:
     """Warm up, then make `STEPS` steps in NVTX ranges between the marks that start and end nsys's capture."""
-    run, images = RunConfig.from_json(config), Dataset.from_json(dataset)
-    device = prepare_process(run)
-    step = make_step(run, len(images.classes), device)
     around = nvtx_range()
-    with make_run_loader(run, images, "train", device) as loader:
-        loader.prepare()
-        batches = endless(loader)
+    with training(RunConfig.from_json(config), Dataset.from_json(dataset)) as (step, batches, device):
         for _ in range(WARM_STEPS):
             step_in_ranges(step, batches, around)
         with captured_by_nsys(device):

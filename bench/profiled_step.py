@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastbs.bench.training_step import endless, switches
+from fastbs.bench.training_step import switches, training
 from fastbs.config import RunConfig
 from fastbs.data.dataset import Dataset
 from fastbs.measurement.memory import memory_held
@@ -15,7 +15,6 @@ from fastbs.profiling.operators import count_operators, operator_seconds
 from fastbs.profiling.phases import enqueue_seconds, measure_in_turns
 from fastbs.profiling.torch_trace import trace_steps
 from fastbs.results.files import read_json
-from fastbs.training.set_up import make_run_loader, make_step, prepare_process
 
 ROUNDS, ROUND_SECONDS = 16, 0.3
 BLOCKS, BLOCK_SECONDS = 4, 0.5  # of steady training, for power and clock: two seconds
@@ -27,12 +26,8 @@ def profile_training_step(config: dict[str, Any], dataset: str, trace: str | Non
     In this order: steady training with power and clock; the step whole and in phases, in turns; what one pass
     computes; and last what slows it down (operators counted, the profiler), which no time above has seen.
     """
-    run, images = RunConfig.from_json(config), Dataset.from_json(read_json(Path(dataset), "dataset"))
-    device = prepare_process(run)
-    step = make_step(run, len(images.classes), device)
-    with make_run_loader(run, images, "train", device) as loader:
-        loader.prepare()
-        batches = endless(loader)
+    run = RunConfig.from_json(config)
+    with training(run, Dataset.from_json(read_json(Path(dataset), "dataset"))) as (step, batches, device):
         steady = measure_steady(lambda: step(next(batches)), device, blocks=BLOCKS, block_seconds=BLOCK_SECONDS)
         timed = measure_in_turns(step, batches, device, rounds=ROUNDS, seconds=ROUND_SECONDS)
         held = memory_held(device)
@@ -45,8 +40,8 @@ def profile_training_step(config: dict[str, Any], dataset: str, trace: str | Non
             "operators": count_operators(lambda: step(batch), device) if on_cpu else None,
             "operator_seconds": operator_seconds() if on_cpu else None,
         }
-        looked_at = on_cpu and trace is None
-        traced = None if looked_at else trace_steps(step, batches, device, Path(trace) if trace else None)
+        file = Path(trace) if trace else None
+        traced = trace_steps(step, batches, device, file) if file or not on_cpu else None
     calls = sum(block.calls for block in steady.blocks)
     clocks = [block.sm_clock_mhz for block in steady.blocks if block.sm_clock_mhz is not None]
     return {

@@ -19,8 +19,8 @@ from torch import nn
 
 from fastbs.analysis.noise_scale import noise_scale
 from fastbs.analysis.running_noise_scale import running_noise_scale, squared_average
+from fastbs.bench.training_step import endless
 from fastbs.config import RunConfig
-from fastbs.data.batch import Batch, Loader
 from fastbs.data.check import verified_dataset
 from fastbs.kernels import FusedSGD
 from fastbs.results.files import dump_json
@@ -40,7 +40,7 @@ def compare(run: RunConfig, parts: int) -> Iterator[Row]:
     step.optimizer = optimizer
     probe = NoiseProbe(run, dataset, device)
     loader = make_run_loader(run, dataset, "train", device)
-    batches = _endless(loader)
+    batches = endless(loader)
     updates = int(run.epochs * (len(dataset.train) // run.batch_size)) // parts
     for part in range(parts):
         norms, losses, draws = [], [], []
@@ -75,11 +75,6 @@ def compare(run: RunConfig, parts: int) -> Iterator[Row]:
 
 def _measuring(model: nn.Module, run: RunConfig) -> FusedSGD:
     return FusedSGD(model.parameters(), lr=run.lr, momentum=run.momentum, nesterov=True, statistics=True)
-
-
-def _endless(loader: Loader) -> Iterator[Batch]:
-    while True:
-        yield from loader
 
 
 @click.command()

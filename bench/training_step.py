@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fastbs.profiling.operators import count_operators, operator_seconds
 from fastbs.profiling.phases import enqueue_seconds, measure_phases
 from fastbs.results.files import read_json
 from fastbs.training.set_up import make_run_loader, make_step, prepare_process
+from fastbs.training.step import Step
 
 
 def measure_training_step(
@@ -28,12 +30,8 @@ def measure_training_step(
     `dataset` is the file that holds the Dataset. The step that is timed is the one that runs train with, nothing added;
     with `detail` the same process then looks closer (phases, operators, host time), which the blocks never see.
     """
-    run, images = RunConfig.from_json(config), Dataset.from_json(read_json(Path(dataset), "dataset"))
-    device = prepare_process(run)
-    step = make_step(run, len(images.classes), device)
-    with make_run_loader(run, images, "train", device) as loader:
-        loader.prepare()
-        batches = endless(loader)
+    run = RunConfig.from_json(config)
+    with training(run, Dataset.from_json(read_json(Path(dataset), "dataset"))) as (step, batches, device):
         steady = measure_steady(lambda: step(next(batches)), device, blocks=blocks, block_seconds=block_seconds)
         held = memory_held(device)
         sample = steady.to_json() | {"images": run.batch_size, "memory": held, **switches()}
@@ -46,6 +44,16 @@ def measure_training_step(
             "operators": count_operators(lambda: step(batch), device),
             "operator_seconds": operator_seconds(),
         }
+
+
+@contextmanager
+def training(run: RunConfig, images: Dataset) -> Iterator[tuple[Step, Iterator[Batch], torch.device]]:
+    """The step that runs train with, its batches without end, and where it computes; this process is set up for it."""
+    device = prepare_process(run)
+    step = make_step(run, len(images.classes), device)
+    with make_run_loader(run, images, "train", device) as loader:
+        loader.prepare()
+        yield step, endless(loader), device
 
 
 def switches() -> dict[str, Any]:
