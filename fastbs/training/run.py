@@ -38,6 +38,7 @@ from fastbs.worker import Interrupted, interruption
 
 OTHER_DICE = 1_000_033  # times the rank, added to the seed: after the same initial weights, each its own dropout
 FINITE_EVERY = 64  # updates between looks at the loss: a fixed number, so that a diverged run ends at the same update
+LEAVE_WITHIN = 10.0  # seconds, about, until ranks that are asked to leave look up; Slurm's notice is of 90
 
 
 def train(
@@ -121,6 +122,7 @@ class Training:
         if self.noise:
             self.noise.prepare()
         self.communication = measure_communication(self.step, black_batch(self.own, self.device), self.device, world)
+        self.look_up_every = self._look_up_every()
         if world.first:
             records.rewrite_metrics(self.evaluations)
             records.rewrite_noise(self.noise.draws if self.noise else ())
@@ -173,10 +175,11 @@ class Training:
             self.updates += 1
             due = self.updates % every == 0 or self.updates == total
             checking = due or self.updates % FINITE_EVERY == 0
+            looking_up = checking or self.updates % self.look_up_every == 0
             block_over = timer.count_update()
             if run.seconds is not None:
                 block_over = self.world.first_says(block_over)
-            if not block_over and not checking:
+            if not block_over and not looking_up:
                 continue
             self._synchronize()
             timer.pause()
@@ -185,7 +188,7 @@ class Training:
             if due or self._out_of_time():
                 self.energy_joules += self._everyones_energy()
                 return None
-            if self._asked_to_leave(all_are_here=checking or run.seconds is not None):
+            if self._asked_to_leave(all_are_here=looking_up or run.seconds is not None):
                 self.energy_joules += self._everyones_energy()
                 self._checkpoint(last=False)
                 self.world.wait()  # until it is saved: the first rank to leave may end the others
@@ -205,6 +208,14 @@ class Training:
         if self.stop_after is not None and self.clock.train >= self.stop_after:
             return "stopped", f"dominated: {self.clock.train:.3g} s of training without holding {run.target:g}"
         return None
+
+    def _look_up_every(self) -> int:
+        """After how many updates ranks ask whether they are to leave: a number that all share, by the pass that the
+        first timed. Alone one asks at the end of every block."""
+        if self.communication is None:
+            return FINITE_EVERY
+        seconds, _ = self.world.gathered(self.communication)[0]
+        return max(1, min(FINITE_EVERY, int(LEAVE_WITHIN / seconds / self.own.accumulation)))
 
     def _asked_to_leave(self, *, all_are_here: bool) -> bool:
         """What the first rank was asked, where all ranks look up at the same update; alone, at any."""
