@@ -27,6 +27,7 @@ VERBS = {
     "show": "the table of finished or running records again",
 }
 BUG = 70
+CONTINUED = {"sweep", "train"}  # verbs that take up again what was cut off
 
 
 class LazyGroup(click.Group):
@@ -69,10 +70,8 @@ def main() -> NoReturn:
     debug = "--debug" in sys.argv or bool(os.environ.get("FASTBS_DEBUG"))
     try:
         sys.exit(fastbs.main(prog_name="fastbs", standalone_mode=False) or 0)
-    except click.exceptions.Abort:
-        _end("interrupted", 130)
-    except KeyboardInterrupt:
-        _end("interrupted; the same command continues", 130)
+    except (click.exceptions.Abort, KeyboardInterrupt):  # click makes the first of the second
+        _end("interrupted; the same command continues" if CONTINUED & set(sys.argv[1:]) else "interrupted", 130)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,6 @@ from fastbs.results.record import Status
 from fastbs.results.run_folder import RunFolder
 from fastbs.sweeps.plan import PlannedRun
 from fastbs.worker import interruption
-
-PAUSE = 0.05  # seconds between looks at a process
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,16 +47,7 @@ class Execution:
 
     def wait(self) -> worker.Outcome:
         """The same at its end. When we are asked to leave, it is."""
-        told = False
-        try:
-            while (outcome := self.poll()) is None:
-                if interruption.asked() and not told:
-                    self.ask_to_leave()
-                    told = True
-                time.sleep(PAUSE)
-            return outcome
-        finally:
-            self.abandon()
+        return settle(self._task, self._call.wait_passing_on())
 
     def ask_to_leave(self) -> None:
         self._call.ask_to_leave()

@@ -32,7 +32,8 @@ class _EndedByTorchrun(Exception):
 def train_as_rank(run: RunConfig, out: Path, here: Rank) -> dict[str, Any]:
     """Make or continue `run` in `out` as one of its ranks: run.json on rank 0, {"status", "reason"} elsewhere.
 
-    Elsewhere a rank is ok that took part to the end, however the run ended. A process of its own trains.
+    Elsewhere a rank is ok that took part to the end, however the run ended. A process of its own trains; this one
+    leaves soon after, and from then on ignores SIGTERM: torchrun sends it when another rank has left before.
 
     Where a rank has died, the record says which and why: failed, oom or unsupported. It is written by rank 0, or by the
     first on its host that lives. KeyboardInterrupt where all lived when SIGTERM came, or were asked to leave: the run
@@ -40,10 +41,10 @@ def train_as_rank(run: RunConfig, out: Path, here: Rank) -> dict[str, Any]:
     """
     die_with(os.getppid())
     folder, wake = RunFolder(out), Wake(out, here)
-    with wake.present(), _sigterm_as_exception():
+    with wake.present():
         try:
-            outcome = _train(run, out, here, wake)
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is left to do is done soon
+            with _sigterm_as_exception():
+                outcome = _train(run, out, here, wake)
         except _EndedByTorchrun:
             outcome = None
         if outcome is not None and outcome.status == "ok":
@@ -66,33 +67,33 @@ def _train(run: RunConfig, out: Path, here: Rank, wake: Wake) -> worker.Outcome:
     if here.rank == 0:
         plan = open_run(run, out, here) | {"arm": "main", "folder": str(out)}
         wake.clear()
-    return worker.call(
+    return worker.start(
         "fastbs.training.rank:train",
         {"asked": run.to_json() | {"out": str(out.resolve())}, "plan": plan},
         threads=plan["config"]["threads"] if plan else run.threads,
         lock=RunFolder(out).lock if plan else None,
         show=True,
-    )
+    ).wait_passing_on()
 
 
 @contextmanager
 def _sigterm_as_exception() -> Iterator[None]:
-    """_EndedByTorchrun at the first SIGTERM; the others are ignored."""
+    """_EndedByTorchrun at the first SIGTERM; the others, and those that come later, are ignored."""
 
     def end(*_: object) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise _EndedByTorchrun
 
-    before = signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def main() -> NoReturn:
     """`python -m fastbs.sweeps.rank '[config, out]'`, as our launcher starts it; bad input is left where it looks."""
-    interruption.listen()  # it is the training process that saves where it stands
+    interruption.listen()
     config, out = json.loads(sys.argv[1])
     rank = own_rank()
     assert rank is not None

@@ -60,7 +60,7 @@ def _launch(run: RunConfig, out: Path, gpus: int) -> None:
     """Have torchrun's launcher start the ranks, in a process of its own; they write the record, or their heirs do."""
     run.of_rank(gpus)
     arguments = {"config": run.to_json(), "out": str(out), "ranks": gpus, "name": uuid.uuid4().hex}
-    outcome = worker.call("fastbs.sweeps.launch:launch", arguments, show=True)
+    outcome = worker.start("fastbs.sweeps.launch:launch", arguments, show=True).wait_passing_on()
     if outcome.bad_input:
         raise BadInput(outcome.reason or out.name)
     if outcome.interrupted:
@@ -70,7 +70,7 @@ def _launch(run: RunConfig, out: Path, gpus: int) -> None:
         return
     folder = RunFolder(out)
     if not folder.document.exists():
-        raise RuntimeError(reason)
+        raise BadInput(f"{out}: {reason}, before a run was begun; the same command begins it")
     with locked(folder.lock, wait=True):
         if read_json(folder.document, "run")["status"] == "running":  # no rank lived to tell
             folder.finish("failed", reason, None)

@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -158,6 +158,8 @@ class Training:
                 elif self.noise and self.noise.affordable(self.clock.train):
                     self._draw_noise(self.noise)
                 self._save(last=last)
+                if not last and self._asked_to_leave(all_are_here=True):
+                    self._leave(total)
         return ending
 
     def _train_to_evaluation(
@@ -190,9 +192,7 @@ class Training:
                 return None
             if self._asked_to_leave(all_are_here=looking_up or run.seconds is not None):
                 self.energy_joules += self._everyones_energy()
-                self._checkpoint(last=False)
-                self.world.wait()  # until it is saved: the first rank to leave may end the others
-                raise Interrupted(f"asked to leave after {self.updates} of {total} updates")
+                self._leave(total)
             progress.at(self.updates)
             timer.resume()
 
@@ -220,6 +220,12 @@ class Training:
     def _asked_to_leave(self, *, all_are_here: bool) -> bool:
         """What the first rank was asked, where all ranks look up at the same update; alone, at any."""
         return (all_are_here or self.world.ranks == 1) and self.world.first_says(interruption.asked())
+
+    def _leave(self, total: int) -> NoReturn:
+        """Save where the run stands, and end this process."""
+        self._checkpoint(last=False)
+        self.world.wait()  # until it is saved: the first rank to leave may end the others
+        raise Interrupted(f"asked to leave after {self.updates} of {total} updates")
 
     def _out_of_time(self) -> bool:
         return self.run.seconds is not None and self.world.first_says(self.clock.train >= self.run.seconds)

@@ -13,11 +13,11 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from fastbs.worker import failures
+from fastbs.worker import failures, interruption
 from fastbs.worker.environment import environment
-from fastbs.worker.interruption import SIGNAL, kept_for_children
 from fastbs.worker.outcome import Outcome
 
+PAUSE = 0.05  # seconds between looks at a process
 CGROUP_EVENTS = Path("/sys/fs/cgroup/memory.events")
 
 
@@ -68,7 +68,7 @@ def start(
             "started": begin,
             "lock": str(lock) if lock else None,
         }
-        with kept_for_children():
+        with interruption.kept_for_children():
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "fastbs.worker", str(answer.fileno())],
                 stdin=subprocess.PIPE,  # when we are interrupted in here it closes, and who was asked nothing leaves
@@ -118,6 +118,19 @@ class Call:
         finally:
             self.kill()
 
+    def wait_passing_on(self) -> Outcome:
+        """How it ended; when we are asked to leave meanwhile, so is it."""
+        told = False
+        try:
+            while (outcome := self.poll()) is None:
+                if interruption.asked() and not told:
+                    self.ask_to_leave()
+                    told = True
+                time.sleep(PAUSE)
+            return outcome
+        finally:
+            self.kill()
+
     def poll(self) -> Outcome | None:
         """How it ended, None while it works. To be asked no more once it has said."""
         if self._process.poll() is None:
@@ -129,7 +142,7 @@ class Call:
 
     def ask_to_leave(self) -> None:
         """Have it save where it stands, and end."""
-        self._process.send_signal(SIGNAL)
+        self._process.send_signal(interruption.SIGNAL)
 
     def kill(self) -> None:
         self._process.kill()

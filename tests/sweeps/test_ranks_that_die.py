@@ -150,6 +150,40 @@ def test_ranks_that_are_asked_to_leave_save_where_they_stand_and_leave_the_run_o
     assert checkpoint.load(folder.checkpoint, torch.device("cpu"))["updates"] > 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["at once", "in training"])
+def test_who_starts_the_ranks_passes_on_that_it_is_asked_to_leave(start, when):
+    options = [*SETTINGS.split(), "--gpus", "2", "--updates", "1000000", "--checkpoint-seconds", "1000"]
+    options += ["--eval-images", "64"]  # an evaluation at each update at which ranks look up
+    process, folder = start("run", options)
+    until(folder.evaluations if when == "in training" else lambda: children(process.pid))
+    process.send_signal(signal.SIGUSR2)
+    assert process.wait(30) == 130
+    assert not folder.document.exists() or json.loads(folder.document.read_text())["status"] == "running"
+    if when == "in training":
+        assert checkpoint.load(folder.checkpoint, torch.device("cpu"))["updates"] > 0
+
+
+@pytest.mark.slow
+def test_who_ends_the_launcher_alone_leaves_the_run_open(start):
+    process, folder = start("run", [*LONG, "--gpus", "2"])
+    until(lambda: trained(folder))
+    (launcher,) = children(process.pid)
+    os.kill(launcher, signal.SIGTERM)
+    assert process.wait(40) == 130
+    assert json.loads(folder.document.read_text())["status"] == "running"
+
+
+def test_a_rank_that_dies_before_the_run_has_begun_is_no_bug_of_ours(start, tmp_path):
+    process, folder = start("run", [*LONG, "--gpus", "2"])
+    os.kill(until(lambda: rank_process(process.pid, 0)), signal.SIGKILL)
+    assert process.wait(30) == 2
+    assert (
+        "rank 0: ended by SIGKILL, before a run was begun; the same command begins it" in (tmp_path / "log").read_text()
+    )
+    assert not folder.document.exists()
+
+
 def test_bad_input_of_a_rank_is_one_line_and_exit_code_2(start, tmp_path):
     process, _ = start("run", [*SETTINGS.split(), "--gpus", "2", "--model", "nonesuch"])
     assert process.wait(60) == 2

@@ -15,6 +15,7 @@ from fastbs.results.run_folder import RunFolder
 from fastbs.training import checkpoint
 from fastbs.training.resolve import resolve
 from fastbs.training.run import train
+from fastbs.worker import Interrupted, interruption
 
 CPU = torch.device("cpu")
 
@@ -117,3 +118,14 @@ def test_drawing_the_noise_scale_leaves_the_run_as_it_is(make_run):
 def test_budgets_that_contradict_themselves_are_refused(settings, said):
     with pytest.raises(BadInput, match=said):
         RunConfig(data="photos", batch_size=8, **settings)
+
+
+def test_a_run_that_evaluates_at_every_update_leaves_too_when_it_is_asked(make_run, monkeypatch):
+    whole = make_run("whole", epochs=1, eval_images=8)
+    monkeypatch.setattr(interruption, "asked", lambda: True)
+    for updates in range(1, 7):
+        with pytest.raises(Interrupted, match=f"after {updates} of 7 updates"):
+            make_run("left", epochs=1, eval_images=8)
+    left = make_run("left", epochs=1, eval_images=8)  # after the last update there is nothing left to leave
+    assert left.record().status == "ok"
+    assert all(torch.equal(ours, weights(whole)[name]) for name, ours in weights(left).items())
