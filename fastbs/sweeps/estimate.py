@@ -34,7 +34,8 @@ class Estimate:
 
     def __str__(self) -> str:
         hours = f"{self.seconds / 3600:.1f} h" if self.seconds >= 5400 else f"{self.seconds / 60:.0f} min"
-        return f"{self.runs} runs + {self.controls} controls, {self.updates:,} updates, about {hours} on {self.device}"
+        made = f"{self.runs} runs + {self.controls} controls, {self.updates:,} updates"
+        return f"{made}, about {hours} on {self.device}, one run after another"
 
 
 def estimate(config: SweepConfig) -> Estimate:
@@ -89,5 +90,5 @@ def _probe(run: RunConfig, batch_size: int, dataset: Path, scratch: Path, machin
 
 def _device(machine: dict[str, Any], run: RunConfig) -> str:
     if run.device == "cpu":
-        return f"{run.threads} CPU threads"
+        return f"{run.threads} CPU thread{'' if run.threads == 1 else 's'}"
     return "1 GPU"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from fastbs.config import SweepConfig
+from fastbs.errors import BadInput
 from fastbs.results.sweep_folder import SweepFolder
 from fastbs.sweeps.execute import Task
 from fastbs.sweeps.plan import PlannedRun
@@ -28,6 +29,10 @@ class UnderWay(Protocol):
         """Whoever asked for it goes away."""
 
 
+class NoRoom(BadInput):
+    """A run was not taken. Where others are under way it may be once one of them has ended."""
+
+
 class Executor(Protocol):
     def call(self, folder: SweepFolder, target: str, arguments: dict[str, Any]) -> Outcome:
         """A function as the runs are made: on the machines that they will be on."""
@@ -42,4 +47,4 @@ class Executor(Protocol):
         """Whether others compute on its node meanwhile: then its times count nowhere."""
 
     def begin(self, folder: SweepFolder, task: Task, lane: int) -> UnderWay:
-        """Start; `lane` is the smallest number that no run under way has."""
+        """Start; `lane` is the smallest number that no run under way has. NoRoom where it is not taken."""

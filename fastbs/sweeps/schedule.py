@@ -10,13 +10,14 @@ from fastbs.analysis.dominated import Race
 from fastbs.config import RunConfig
 from fastbs.errors import BadInput
 from fastbs.results.sweep_folder import SweepFolder
-from fastbs.sweeps.execute import PAUSE, Task, leave_out
-from fastbs.sweeps.executor import Executor, UnderWay
+from fastbs.sweeps.execute import Task, leave_out
+from fastbs.sweeps.executor import Executor, NoRoom, UnderWay
 from fastbs.sweeps.plan import PlannedRun
 from fastbs.sweeps.standing import standing_of
 from fastbs.worker import Outcome, interruption
 
 Say = Callable[[str], None]
+PAUSE = 0.05  # seconds between looks at what is under way
 
 
 def run_all(
@@ -35,11 +36,13 @@ def run_all(
     waiting = [run for run in runs if not folder.run(run.id).is_finished()]
     if len(waiting) < len(runs):
         say(f"resuming {folder.path}: {len(runs) - len(waiting)} of {len(runs)} runs are finished")
-    ended, leaving = len(runs) - len(waiting), interruption.asked()
+    ended, leaving, full = len(runs) - len(waiting), interruption.asked(), False
     under_way: dict[int, tuple[PlannedRun, UnderWay]] = {}
     try:
         while under_way or (waiting and not leaving):
-            while waiting and not leaving and executor.has_room([run for run, _ in under_way.values()], waiting[0]):
+            while waiting and not (leaving or full):
+                if not executor.has_room([run for run, _ in under_way.values()], waiting[0]):
+                    break
                 run = waiting.pop(0)
                 standing = standing_of(folder, race.target, race.hold) if race and race.target else Race({})
                 task = Task(
@@ -52,7 +55,14 @@ def run_all(
                     say(f"{ended}/{len(runs)} {run.id} stopped: {reason}")
                     continue
                 lane = min(set(range(len(under_way) + 1)) - set(under_way))
-                under_way[lane] = run, executor.begin(folder, task, lane)
+                try:
+                    under_way[lane] = run, executor.begin(folder, task, lane)
+                except NoRoom as error:
+                    if not under_way:
+                        raise
+                    waiting.insert(0, run)
+                    full = True
+                    say(f"{run.id} waits until one of {len(under_way)} under way has ended: {error}")
             time.sleep(PAUSE)
             if interruption.asked() and not leaving:
                 leaving = True
@@ -61,6 +71,7 @@ def run_all(
             for lane, (run, training) in list(under_way.items()):
                 if (outcome := training.poll()) is not None:
                     del under_way[lane]
+                    full = False
                     leaving = leaving or outcome.interrupted
                     ended += not outcome.interrupted
                     _tell(f"{ended}/{len(runs)} {run.id}", outcome, say)

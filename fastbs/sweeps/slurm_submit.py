@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from fastbs.errors import BadInput
 from fastbs.results.job_files import JobFiles
+from fastbs.sweeps.executor import NoRoom
 from fastbs.worker.environment import PACKAGE_PARENT
 from fastbs.worker.job import INTERRUPTED
 
@@ -41,8 +42,8 @@ def require_submitit() -> None:
 def submit(files: JobFiles, name: str, options: SlurmOptions, needs: Iterable[str]) -> str:
     """Have Slurm answer the request in `files`; returns the job's number.
 
-    `needs` are folders that the container must see, under the names that they have here. BadInput when Slurm is missing
-    or sbatch refuses.
+    `needs` are folders that the container must see, under the names that they have here. BadInput when Slurm is
+    missing, NoRoom when sbatch refuses.
     """
     import submitit  # what few need
     from submitit.core.utils import FailedJobError
@@ -75,7 +76,7 @@ def submit(files: JobFiles, name: str, options: SlurmOptions, needs: Iterable[st
         # Not `submit`: a pickle would travel with the job, and the container would need submitit to read it.
         return str(executor._submit_command(command).job_id)
     except FailedJobError as error:
-        raise BadInput(f"executor: sbatch refused: {str(error).strip().splitlines()[-1]}") from error
+        raise NoRoom(f"executor: sbatch refused: {str(error).strip().splitlines()[-1]}") from error
 
 
 def _srun(options: SlurmOptions, needs: Iterable[str]) -> list[str]:

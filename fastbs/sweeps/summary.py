@@ -20,7 +20,8 @@ def summarize_folder(folder: SweepFolder) -> dict[str, Any]:
     "deployed" is there once a run has been exported.
     """
     if not folder.document.exists():
-        raise BadInput(f"{folder.path}: holds no sweep of fastbs")
+        found = "its sweep is not planned yet" if folder.lock.exists() else "holds no sweep of fastbs"
+        raise BadInput(f"{folder.path}: {found}")
     plan = read_json(folder.document, "sweep-plan")
     try:
         summary = summarize(

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from fastbs.results.sweep_folder import SweepFolder
+
 LIGHT = "import sys; sys.argv = ['fastbs', *sys.argv[1:]]; import fastbs.cli\n" + (
     "try: fastbs.cli.main()\n"
     "except SystemExit: pass\n"
@@ -43,6 +45,12 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(arguments, says):
     assert done.returncode == 2, done
     assert done.stdout == ""
     assert says in done.stderr and done.stderr.startswith("fastbs: ") and done.stderr.count("\n") == 1
+
+
+def test_a_sweep_that_is_not_planned_yet_is_not_called_none(tmp_path):
+    SweepFolder(tmp_path).lock.touch()
+    done = run("show", str(tmp_path))
+    assert done.returncode == 2 and "its sweep is not planned yet" in done.stderr
 
 
 def test_every_verb_has_help_that_starts_with_what_it_does():

@@ -14,6 +14,7 @@ from fastbs.config import RunConfig, SweepConfig
 from fastbs.errors import BadInput
 from fastbs.results.run_folder import RunFolder
 from fastbs.sweeps import schedule
+from fastbs.sweeps.executor import NoRoom
 from fastbs.sweeps.local import Local
 from fastbs.sweeps.plan import make_plan
 from fastbs.sweeps.tune import tune
@@ -96,6 +97,38 @@ def test_every_run_is_made_once_in_order_and_a_timed_one_is_never_beside_another
     assert all(lane < workers for lane in executor.lanes)
     timed = {run.config.seed for run in runs if not executor.shares(run)}
     assert timed == (set(range(seeds)) if workers == 1 else {0})
+
+
+class Small(Pretending):
+    """Takes no more than `places` runs, whatever it said of its room."""
+
+    def __init__(self, places, looks):
+        super().__init__(99, looks)
+        self.places, self.refused = places, 0
+
+    def begin(self, folder, task, lane):
+        if len(self.under_way) >= self.places:
+            self.refused += 1
+            raise NoRoom("the job limit of the user is reached")
+        return super().begin(folder, task, lane)
+
+
+@given(st.integers(1, 3), st.lists(st.integers(1, 6), min_size=1, max_size=8))
+def test_what_is_not_taken_waits_until_another_has_ended(places, looks):
+    patch = pytest.MonkeyPatch()
+    patch.setattr(schedule, "PAUSE", 0)
+    executor, said = Small(places, looks), []
+    runs = make_plan(config(seeds=3), 100)
+    executor.prepare(config(seeds=3), machine())
+    schedule.run_all(Folder(), runs, {}, executor, said.append, race=None)
+    patch.undo()
+    assert executor.order == runs
+    assert executor.refused == sum("the job limit of the user is reached" in line for line in said) <= len(runs)
+
+
+def test_what_is_not_taken_though_nothing_is_under_way_ends_the_sweep():
+    with pytest.raises(NoRoom, match="the job limit"):
+        schedule.run_all(Folder(), make_plan(config(), 100), {}, Small(0, [1]), lambda text: None, race=None)
 
 
 def test_each_worker_has_a_card_of_its_own(monkeypatch):
