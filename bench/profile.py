@@ -77,7 +77,7 @@ def finished_row(batch_size: int, sample: dict[str, Any], trace: str | None) -> 
     Times are seconds per step. "communication_seconds" is None: a profile is of one process, and what ranks cost each
     other stands in the record of a run of several.
     """
-    traced = sample["traced"] or {"busy_seconds": None, "h2d_seconds": None, "by_phase": None}
+    traced = sample["traced"]
     step, busy = sample["step_seconds"], traced["busy_seconds"]
     row = {name: value for name, value in sample.items() if name != "traced"}
     row |= {
@@ -88,6 +88,8 @@ def finished_row(batch_size: int, sample: dict[str, Any], trace: str | None) -> 
         "gpu_busy": None if busy is None else min(1.0, busy / step),
         "idle_seconds": None if busy is None else max(0.0, step - busy),
         "by_phase": traced["by_phase"],
+        "arithmetic_seconds": traced["arithmetic_seconds"],
+        "largest_other": traced["largest_other"],
         "trace": trace,
     }
     shares = step_shares(row)

@@ -40,8 +40,7 @@ def profile_training_step(config: dict[str, Any], dataset: str, trace: str | Non
             "operators": count_operators(lambda: step(batch), device) if on_cpu else None,
             "operator_seconds": operator_seconds() if on_cpu else None,
         }
-        file = Path(trace) if trace else None
-        traced = trace_steps(step, batches, device, file) if file or not on_cpu else None
+        traced = trace_steps(step, batches, device, Path(trace) if trace else None)
     calls = sum(block.calls for block in steady.blocks)
     clocks = [block.sm_clock_mhz for block in steady.blocks if block.sm_clock_mhz is not None]
     return {

@@ -11,23 +11,28 @@ WITHIN = 0.05  # phases that miss the step by more are not its parts
 def step_shares(row: Mapping[str, Any]) -> dict[str, float | None]:
     """Shares of the step by cause: input, update, launch, compute, memory; each in [0, 1], None where not known.
 
-    input: waiting for images. update: the optimizer. compute: the floating-point operations of the net at the speed of
-    a large matrix product on this device. launch, on a CPU: operators times what one costs where there is next to
-    nothing to compute; on a GPU: the time in which the card has nothing to do, without the wait for images. memory:
-    what is left, which is the traffic that these do not explain (activations read and written, memory handed out), and
-    what an operator's arithmetic loses by its size. They overlap where arithmetic hides behind a launch, so that their
-    sum may pass 1; memory is then 0.
+    input: waiting for images. update: the optimizer. compute: convolutions and matrix products, as a profiler sees
+    them; where it cannot, their floating-point operations at the speed of a large product, which is the least that they
+    can take. launch, on a CPU: operators times what one costs where there is next to nothing to compute; on a GPU: the
+    time in which the card has nothing to do, without the wait for images. memory: what is left, which is operators that
+    read and write more than they compute. They overlap where the host's work hides behind the card's, so that their sum
+    may pass 1; memory is then 0.
     """
     step, phases = row["step_seconds"], row["phases"]
     shares: dict[str, float | None] = {
         "input": phases["input"] / step,
         "update": phases["update"] / step,
         "launch": _launch(row),
-        "compute": row["flops"] / row["matmul_flops_per_second"] / step,
+        "compute": (row["arithmetic_seconds"] or least_arithmetic_seconds(row)) / step,
     }
     bounded = {name: None if share is None else min(1.0, max(0.0, share)) for name, share in shares.items()}
     known = [share for share in bounded.values() if share is not None]
     return bounded | {"memory": max(0.0, 1 - sum(known))}
+
+
+def least_arithmetic_seconds(row: Mapping[str, Any]) -> float:
+    """What a step's convolutions and matrix products would take at the speed of a large matrix product."""
+    return float(row["flops"] / row["matmul_flops_per_second"])
 
 
 def step_bound(shares: Mapping[str, float | None]) -> str:

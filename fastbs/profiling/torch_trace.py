@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bisect
 import os
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from fastbs.training.step import Step
 
 WARM_STEPS, STEPS = 3, 10
 LONGEST = 5  # operators or kernels that are named per phase
+ARITHMETIC = re.compile(r"convolution|linear|attention|\b(?:mm|addmm|bmm|baddbmm)\b")  # operators that multiply
 Interval = tuple[float, float]
+Piece = tuple[str, float, float]  # name, when it was asked for, us of its own
+Span = tuple[float, float, str]  # start, end, phase
 
 
 def trace_steps(step: Step, batches: Iterator[Batch], device: torch.device, file: Path | None) -> dict[str, Any]:
@@ -27,8 +31,11 @@ def trace_steps(step: Step, batches: Iterator[Batch], device: torch.device, file
 
     "by_phase": {phase: [{"name", "seconds", "calls"}]}, the longest first, "other" last; on a GPU these are kernels,
     copies and fills, counted to the phase that asked for them; on a CPU operators, each without those that it calls.
-    "busy_seconds" and "h2d_seconds", of a GPU (None on a CPU): the time in which anything ran on it, and the time of
-    copies from the host. The profiler slows the host down: none of this is the time of a step in training.
+    "arithmetic_seconds": the part of forward and backward that convolutions and matrix products take, None where no
+    operator is seen (a captured graph is one launch); "largest_other": the operator {"name", "seconds"} that takes most
+    of the remaining part. "busy_seconds" and "h2d_seconds", of a GPU (None on a CPU): the time in which anything ran on
+    it, and the time of copies from the host. The profiler slows the host down: none of this is the time of a step in
+    training, and what consists of many short operators appears longer than it is.
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or the profiler tells stderr when it starts and stops
     on_gpu = device.type == "cuda"
@@ -48,6 +55,7 @@ def trace_steps(step: Step, batches: Iterator[Batch], device: torch.device, file
     return {
         "steps": STEPS,
         "by_phase": time_by_phase(_kernels(events) if on_gpu else _operators(events), phases, STEPS),
+        **arithmetic_and_other(_launchers(events) if on_gpu else _operators(events), phases, STEPS),
         "busy_seconds": covered([(e.time_range.start, e.time_range.end) for e in ran]) / 1e6 / STEPS
         if on_gpu
         else None,
@@ -57,20 +65,42 @@ def trace_steps(step: Step, batches: Iterator[Batch], device: torch.device, file
     }
 
 
-def time_by_phase(
-    pieces: Iterable[tuple[str, float, float]], phases: Sequence[tuple[float, float, str]], steps: int
-) -> dict[str, list[dict[str, Any]]]:
-    """`pieces` (name, when asked for, us of its own), added up by the phase (start, end, name) of that time."""
-    ordered = sorted(phases)
-    starts = [start for start, _, _ in ordered]
+def time_by_phase(pieces: Iterable[Piece], phases: Sequence[Span], steps: int) -> dict[str, list[dict[str, Any]]]:
+    """The pieces added up by name within the phase in which they were asked for."""
+    phase_at = _phase_at(phases)
     sums: dict[str, dict[str, list[float]]] = {phase: defaultdict(lambda: [0.0, 0]) for phase in PHASES}
     for name, asked, micros in pieces:
-        index = bisect.bisect_right(starts, asked) - 1
-        if index >= 0 and asked <= ordered[index][1]:
-            entry = sums[ordered[index][2]][name]
+        if phase := phase_at(asked):
+            entry = sums[phase][name]
             entry[0] += micros
             entry[1] += 1
     return {phase: _longest(named, steps) for phase, named in sums.items()}
+
+
+def arithmetic_and_other(pieces: Iterable[Piece], phases: Sequence[Span], steps: int) -> dict[str, Any]:
+    """Of forward and backward, per step: "arithmetic_seconds" and "largest_other", see `trace_steps`."""
+    phase_at = _phase_at(phases)
+    own: dict[str, float] = defaultdict(float)
+    for name, asked, micros in pieces:
+        if micros and phase_at(asked) in ("forward", "backward"):
+            own[name] += micros / 1e6 / steps
+    arithmetic = [own.pop(name) for name in list(own) if ARITHMETIC.search(name)]
+    largest = max(own, key=lambda name: own[name], default=None)
+    return {
+        "arithmetic_seconds": sum(arithmetic) if arithmetic else None,
+        "largest_other": None if largest is None else {"name": largest, "seconds": own[largest]},
+    }
+
+
+def _phase_at(phases: Sequence[Span]) -> Callable[[float], str | None]:
+    ordered = sorted(phases)
+    starts = [start for start, _, _ in ordered]
+
+    def phase_at(time: float) -> str | None:
+        index = bisect.bisect_right(starts, time) - 1
+        return ordered[index][2] if index >= 0 and time <= ordered[index][1] else None
+
+    return phase_at
 
 
 def covered(intervals: Iterable[Interval]) -> float:
@@ -97,17 +127,24 @@ def _ranges(events: Iterable[Any]) -> list[Any]:
     return [event for event in events if event.name in named and event.device_type.name == "CPU"]
 
 
-def _operators(events: Iterable[Any]) -> Iterator[tuple[str, float, float]]:
+def _operators(events: Iterable[Any]) -> Iterator[Piece]:
     ours = {f"{DOMAIN}.{name}" for name in (*PHASES, STEP)}
     for event in events:
         if event.name not in ours:
             yield event.name, event.time_range.start, event.self_cpu_time_total
 
 
-def _kernels(events: Iterable[Any]) -> Iterator[tuple[str, float, float]]:
+def _kernels(events: Iterable[Any]) -> Iterator[Piece]:
     for event in events:
         for kernel in getattr(event, "kernels", ()):
             yield kernel.name, event.time_range.start, kernel.duration
+
+
+def _launchers(events: Iterable[Any]) -> Iterator[Piece]:
+    """Operators, each with the time of the kernels that it launched."""
+    for event in events:
+        for kernel in getattr(event, "kernels", ()):
+            yield event.name, event.time_range.start, kernel.duration
 
 
 def _wait(device: torch.device) -> None:

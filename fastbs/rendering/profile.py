@@ -10,7 +10,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from fastbs.analysis.step_bound import WITHIN
+from fastbs.analysis.step_bound import WITHIN, least_arithmetic_seconds
 from fastbs.rendering.lines import one_line, within_width
 from fastbs.rendering.numbers import NOTHING, count, percent, significant, size
 from fastbs.rendering.processor import processor
@@ -18,10 +18,11 @@ from fastbs.results.files import dump_json
 
 Row = Mapping[str, Any]
 Column = tuple[str, Callable[[Row], str]]
+FILLED = 0.5  # of the speed of a large product: less is lost by the sizes of tensors
 TIMED = (
     "one fresh process a row; a step whole and a step in its phases in turns; input: waiting for images; rest: "
-    "gradients dropped, loss and hits summed; H2D, idle and busy (the GPU) are of a few steps under a profiler, the "
-    "others are not"
+    "gradients dropped, loss and hits summed; H2D, idle and busy (the GPU) and what operators take are of a few steps "
+    "under a profiler, the others are not"
 )
 
 
@@ -44,16 +45,18 @@ def render_profile(document: dict[str, Any], style: str) -> str:
     table = tabulate([[name for name, _ in columns], *cells], colalign=align, disable_numparse=True, **layout)
     bullet = "- " if style == "markdown" else " "
     space = [""] if style == "markdown" else []
-    compiled = document["settings"]["step"] == "compile"
-    said = [line for row in rows for text in _sentences(row, compiled) for line in within_width(text, bullet)]
+    said = [
+        line for row in rows for text in _sentences(row, document["settings"]) for line in within_width(text, bullet)
+    ]
     return "\n".join([*within_width(_head(document)), *space, table, *space, *said, "", *within_width(TIMED)])
 
 
-def bound_sentence(row: Row, *, compiled: bool) -> str:
-    """What bounds the step, with the number behind it and what would change it; `compiled`: it is already."""
+def bound_sentence(row: Row, settings: Mapping[str, Any]) -> str:
+    """What bounds the step, with the number behind it and what would change it; `settings`: precision and step."""
     shares, bound = row["shares"], row["bound"]
-    fused = "" if compiled else ", --step compile"
     share = percent(shares[bound])
+    fuse = [] if settings["step"] == "compile" else ["--step compile"]
+    lower = ["lower --precision"] if settings["precision"] in ("fp32", "tf32") else []
     match bound:
         case "input":
             return f"input-bound: {share} of the step waits for images; more --loader-threads, --loader resident"
@@ -63,7 +66,7 @@ def bound_sentence(row: Row, *, compiled: bool) -> str:
             host = significant(1e3 * row["host_seconds"])
             return (
                 f"launch-bound: the GPU is idle for {share} of the step, and the host takes {host} ms to ask for one; "
-                f"a larger batch costs little more{fused}"
+                f"{', '.join(['a larger batch costs little more', *fuse])}"
             )
         case "launch":
             each = significant(1e6 * row["operator_seconds"])
@@ -72,22 +75,37 @@ def bound_sentence(row: Row, *, compiled: bool) -> str:
                 "compute anything; a larger batch costs little more"
             )
         case "compute":
-            return (
-                f"compute-bound: its arithmetic takes {share} of the step at the speed of a large matrix product here "
-                f"({significant(row['matmul_flops_per_second'] / 1e9)} GFLOP/s); lower --precision or another device"
-            )
+            return f"compute-bound: convolutions and matrix products take {share} of the step, {_speed(row, lower)}"
     return (
-        f"memory-bound, by elimination: {share} of the step is neither arithmetic ({percent(shares['compute'])} at the "
-        "speed of a large matrix product), launches, update nor input; tensors are read and written, or too small to "
-        f"compute at that speed: a larger batch, lower --precision{fused}"
+        f"memory-bound, by elimination: {share} of the step is neither convolutions and matrix products "
+        f"({percent(shares['compute'])}), launches, update nor input{_largest(row)}; "
+        f"{', '.join([*fuse, *lower]) or 'fewer or lighter operators between the products'}"
     )
 
 
-def _sentences(row: Row, compiled: bool) -> Iterator[str]:
+def _speed(row: Row, lower: Sequence[str]) -> str:
+    """How near they come to the speed of a large product, and what follows."""
+    roof = f"the speed of a large one here ({significant(row['matmul_flops_per_second'] / 1e9)} GFLOP/s)"
+    if row["arithmetic_seconds"] is None:
+        return f"if they have {roof}; {' or '.join([*lower, 'another device'])}"
+    reached = least_arithmetic_seconds(row) / row["arithmetic_seconds"]
+    ways = ["another device"] if reached >= FILLED else ["wider layers", "a larger batch while that part grows"]
+    return f"at {percent(reached)} of {roof}; {' or '.join([*lower, *ways])}"
+
+
+def _largest(row: Row) -> str:
+    other = row["largest_other"]
+    if other is None:
+        return ""
+    name = "what the compiler made" if "CompiledFxGraph" in other["name"] else other["name"]
+    return f"; {name} alone takes {significant(1e3 * other['seconds'])} ms of it"
+
+
+def _sentences(row: Row, settings: Mapping[str, Any]) -> Iterator[str]:
     if row["status"] != "ok":
         yield f"{row['batch_size']}: {row['status']}: {row['reason']}"
         return
-    yield f"{row['batch_size']}: {bound_sentence(row, compiled=compiled)}"
+    yield f"{row['batch_size']}: {bound_sentence(row, settings)}"
     if abs(row["unexplained"]) > WITHIN:
         yield (
             f"{row['batch_size']}: the phases add up to {percent(1 - row['unexplained'])} of the step that was timed "

@@ -98,7 +98,8 @@ def test_idle_is_what_the_card_does_not_work_of_a_step_that_nothing_watched():
         "matmul_flops_per_second": 1e9,
         "operators": None,
         "operator_seconds": None,
-        "traced": {"busy_seconds": 0.004, "h2d_seconds": 0.001, "by_phase": {}},
+        "traced": {"busy_seconds": 0.004, "h2d_seconds": 0.001, "by_phase": {}}
+        | {"arithmetic_seconds": 0.003, "largest_other": None},
     }
     row = finished_row(8, sample, None)
     assert row["idle_seconds"] == pytest.approx(0.006) and row["gpu_busy"] == pytest.approx(0.4)

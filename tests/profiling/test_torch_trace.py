@@ -14,7 +14,7 @@ from fastbs.data.batch import Batch
 from fastbs.profiling.arithmetic import matmul_rate, step_flops
 from fastbs.profiling.phases import PHASES
 from fastbs.profiling.ranges import nvtx_range, step_in_ranges, torch_range
-from fastbs.profiling.torch_trace import LONGEST, STEPS, covered, time_by_phase, trace_steps
+from fastbs.profiling.torch_trace import LONGEST, STEPS, arithmetic_and_other, covered, time_by_phase, trace_steps
 from fastbs.training.step import Step
 
 CPU = torch.device("cpu")
@@ -56,6 +56,21 @@ def test_short_ones_are_added_up_as_other():
     assert sum(row["seconds"] for row in named) == pytest.approx(sum(micros for _, _, micros in pieces) / 1e6)
 
 
+def test_what_multiplies_is_told_from_what_only_reads_and_writes():
+    multiply = ["aten::mkldnn_convolution", "aten::convolution_backward", "aten::addmm", "aten::bmm", "aten::mm"]
+    multiply += ["mkldnn::_convolution_pointwise", "mkldnn::_linear_pointwise", "aten::_scaled_dot_product_attention"]
+    other = ["aten::native_group_norm", "aten::mul", "aten::addcmul", "aten::clamp_min", "aten::_to_copy"]
+    pieces = [(name, 1, 2.0) for name in multiply] + [(name, 11, 3.0) for name in other]
+    pieces += [("aten::mm", 21, 50.0), ("aten::mul", 40, 50.0), ("aten::mul", 12, 1.0)]
+    found = arithmetic_and_other(pieces, [(0, 9, "forward"), (10, 19, "backward"), (20, 29, "update")], steps=2)
+    assert found["arithmetic_seconds"] == pytest.approx(len(multiply) * 1e-6)
+    assert found["largest_other"] == {"name": "aten::mul", "seconds": pytest.approx(2e-6)}
+
+
+def test_where_no_operator_is_seen_nothing_is_known():
+    assert arithmetic_and_other([], [(0, 9, "forward")], 1) == {"arithmetic_seconds": None, "largest_other": None}
+
+
 def test_the_trace_is_one_that_perfetto_reads_and_names_every_phase_of_every_step(tmp_path):
     step, batches = training()
     found = trace_steps(step, batches, CPU, tmp_path / "t.pt.trace.json.gz")
@@ -70,6 +85,9 @@ def test_the_trace_is_one_that_perfetto_reads_and_names_every_phase_of_every_ste
     names = {phase: {row["name"] for row in rows} for phase, rows in found["by_phase"].items()}
     assert any("conv" in name for name in names["forward"]) and any("conv" in name for name in names["backward"])
     assert any("sgd" in name for name in names["update"])
+    own = {row["name"]: row["seconds"] for phase in ("forward", "backward") for row in found["by_phase"][phase]}
+    assert 0 < found["arithmetic_seconds"] < sum(own.values())
+    assert found["arithmetic_seconds"] >= sum(seconds for name, seconds in own.items() if "convolution" in name) > 0
     assert found["busy_seconds"] is found["h2d_seconds"] is None
 
 
@@ -110,3 +128,4 @@ def test_a_card_is_busy_for_a_part_of_the_time_and_its_kernels_belong_to_phases(
     kernels = {phase: sum(row["seconds"] for row in rows) for phase, rows in found["by_phase"].items()}
     assert all(kernels[phase] > 0 for phase in ("forward", "backward", "update"))
     assert 0 < found["busy_seconds"] <= 1.01 * sum(kernels.values())
+    assert 0 < found["arithmetic_seconds"] < kernels["forward"] + kernels["backward"]
