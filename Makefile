@@ -11,10 +11,11 @@ digits: | .venv/installed
 	.venv/bin/python -m fastbs data make digits digits
 
 # A file's tests stay together: they share what they train. Triton decides at its import whether kernels are interpreted:
-# those tests have a process of their own.
+# those tests have processes of their own.
+PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: .venv/installed
-	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not interpreter"
-	TRITON_INTERPRET=1 .venv/bin/python -m pytest -m interpreter tests/kernels
+	.venv/bin/python -m pytest $(PARALLEL) -m "not interpreter"
+	TRITON_INTERPRET=1 .venv/bin/python -m pytest $(PARALLEL) -m interpreter tests/kernels
 
 lint: .venv/installed
 	.venv/bin/python -m ruff check .

@@ -69,6 +69,7 @@ def measured(folder, fastbs_module):
     return done, json.loads(file.read_text())["fastbs"]
 
 
+@pytest.mark.slow
 def test_every_size_of_every_net_is_a_row_with_its_percentiles_or_its_reason(measured):
     done, document = measured
     assert done.returncode == 0, done.stderr

@@ -32,6 +32,7 @@ def profiled(tmp_path_factory):
     return fastbs(folder, "profile", "--batch-sizes", "1,4", "--tool", "torch", "--out", "p", *options), folder / "p"
 
 
+@pytest.mark.slow
 def test_json_is_the_file_byte_for_byte_and_has_a_row_for_each_size(profiled):
     done, folder = profiled
     assert done.returncode == 0, done.stderr
@@ -59,6 +60,7 @@ def test_every_size_leaves_a_trace(profiled):
         assert any("conv" in each["name"] for each in row["by_phase"]["forward"])
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_captured_the_command_that_would_is_printed(tmp_path):
     options = ["--batch-sizes", 1, "--image-size", 16, "--threads", 1, "--device", "cpu", "--tool", "nsys"]
     done = fastbs(tmp_path, "profile", *options)

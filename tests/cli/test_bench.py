@@ -35,6 +35,7 @@ def measured(tmp_path_factory):
     return done, folder / "out.json"
 
 
+@pytest.mark.slow
 def test_the_file_is_pytest_benchmarks_and_holds_every_row(measured):
     document = json.loads(measured[1].read_text())
     rows = document["fastbs"]["rows"]
@@ -107,6 +108,7 @@ def processes_in(folder):
     return found
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_one_line_leaves_no_process_and_no_file(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "fastbs", "bench", "throughput", "--batch-sizes", "1", "--json", "out.json"],

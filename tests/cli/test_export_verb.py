@@ -25,6 +25,7 @@ def fastbs(*arguments):
     return subprocess.run([sys.executable, "-m", "fastbs", *map(str, arguments)], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_every_run_of_a_sweep_is_exported_checked_and_shown(swept, tmp_path):
     done = fastbs("export", swept, "--batch-sizes", "1,4", "--format", "json")
     assert done.returncode == 0, done.stderr
@@ -41,6 +42,7 @@ def test_every_run_of_a_sweep_is_exported_checked_and_shown(swept, tmp_path):
     assert all("of the logits' spread" in row["failures"][0] for row in checks)
 
 
+@pytest.mark.slow
 def test_several_runs_go_into_folders_of_their_own(swept, tmp_path):
     runs = sorted((swept / "runs").iterdir())
     done = fastbs("export", *runs, "--precision", "fp32", "--batch-sizes", "1,4", "--out", tmp_path / "out")
@@ -65,6 +67,7 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(tmp_path, arguments, says):
     assert len(done.stderr.splitlines()) == 1 and says in done.stderr
 
 
+@pytest.mark.slow
 def test_what_was_tampered_with_ends_with_1_and_says_which_file(swept, tmp_path):
     run = sorted((swept / "runs").iterdir())[0]
     assert fastbs("export", run, "--batch-sizes", "1,4", "--out", tmp_path / "a").returncode == 0

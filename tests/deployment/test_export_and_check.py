@@ -90,6 +90,7 @@ def edit_graph(folder, edit):
     rewrite(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["batch", "group"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
 @pytest.mark.parametrize("to", ["onnx", "tensorrt-rtx"])

@@ -96,6 +96,7 @@ def test_a_folder_that_cannot_be_written_is_named(photos):
     assert refused(sweep(photos, *QUICK, "--out", "/proc/fastbs"), "/proc/fastbs", "cannot be written")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [0, 4, 64])
 def test_a_full_disk_is_said_and_leaves_nothing_half_written(photos, tmp_path, blocks):
     """A limit on the size of files (KiB) stands for a full disk: at the first file, the plan, the checkpoint."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS = int(os.environ.get("FASTBS_KILLS", "8"))
+KILLS = int(os.environ.get("FASTBS_KILLS", "6"))
 OPTIONS = [
     "--batch-sizes",
     "4,16",

@@ -49,6 +49,7 @@ def config(photos, **run):
     return SweepConfig(run=RunConfig(data=str(photos), **settings), lr_rule="linear", lr_at=8)
 
 
+@pytest.mark.slow
 def test_a_pilot_is_a_bench_and_a_sweep_of_one_run_that_draws_its_noise_and_is_not_made_twice(photos, tmp_path, timed):
     said = []
     folder, bench = make_pilot(config(photos), (2, 8), 600, tmp_path / "out", said.append)

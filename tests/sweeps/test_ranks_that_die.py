@@ -78,6 +78,7 @@ def trained(folder):
     return folder.checkpoint.exists() and folder.metrics.read_text().count("\n") > 1
 
 
+@pytest.mark.slow
 def test_a_killed_training_process_ends_the_run_with_a_record_that_names_its_rank(start):
     process, folder = start("run", [*LONG, "--gpus", "2"])
     until(lambda: trained(folder))

@@ -31,6 +31,7 @@ def swept(photos, tmp_path_factory):
     return out, done
 
 
+@pytest.mark.slow
 def test_stdout_is_one_document_byte_for_byte_the_summary_on_disk(swept):
     out, done = swept
     assert done.stdout == (out / "summary.json").read_text()
@@ -90,6 +91,7 @@ def test_the_images_may_not_change_under_a_sweep(photos, swept, tmp_path):
     assert done.returncode == 2 and "other images" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_runs_and_time_and_keeps_nothing(photos, tmp_path):
     done = fastbs("sweep", photos, *QUICK, "--dry-run", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
@@ -138,6 +140,7 @@ def cut_short(out, run="b0002-s0"):
     (out / "summary.json").unlink()
 
 
+@pytest.mark.slow
 def test_what_killed_writers_leave_behind_is_no_obstacle_and_is_removed(photos, swept, tmp_path):
     new, old = tmp_path / "new", shutil.copytree(swept[0], tmp_path / "old")
     new.mkdir()

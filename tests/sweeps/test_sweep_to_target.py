@@ -30,6 +30,7 @@ def sweep(photos, out, *options):
     return json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.slow
 def test_a_tuned_sweep_searches_every_size_alike_goes_on_where_it_was_cut_off_and_runs_at_the_best(photos, tmp_path):
     options = ("--batch-sizes", "4,16", "--lr-rule", "tuned", "--lr", "0.01", "--seeds", "1")
     summary, said = sweep(photos, tmp_path / "out", *options)

@@ -117,6 +117,7 @@ def numbers(folder):
     return torch.tensor([[images, updates, *rest] for images, updates, _, _, *rest in values], dtype=torch.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dali", "resident", "synthetic", "adamw", "cosine", "parts"])
 def test_two_ranks_end_with_the_weights_of_one_process(runs, name):
     """Norm group or none, which see one image at a time; 20 updates go over two ends of epochs of 56 images."""

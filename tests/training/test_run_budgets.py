@@ -94,6 +94,7 @@ def test_accumulated_micro_batches_train_as_the_whole_batch_does(make_run, optim
     assert ours.last.train_top1 == theirs.last.train_top1 and ours.result.images == theirs.result.images
 
 
+@pytest.mark.slow
 def test_drawing_the_noise_scale_leaves_the_run_as_it_is(make_run):
     settings = {"augment": "crop-flip", "model": "resnet18", "norm": "batch", "image_size": 16, "updates": 12}
     plain, watched = make_run("plain", **settings), make_run("watched", noise_scale=True, noise_share=0.99, **settings)
