@@ -27,21 +27,30 @@ DOCUMENT = "profile.json"
 TARGET = "fastbs.bench.profiled_step:profile_training_step"
 
 
-def run_profile(plan: BenchPlan, tool: Tool | None, out: Path | None, say: Say) -> dict[str, Any]:
+def run_profile(plan: BenchPlan, tool: Tool | None, out: Path | None, say: Say, gpus: int = 1) -> dict[str, Any]:
     """The document of kind "profile": a row per batch size of the plan's one model, precision, loader and step.
 
-    `out` takes the document and, of a `tool`, the files that it leaves. BadInput names what cannot be.
+    `gpus` processes of this machine share every batch, each with a GPU, or on a CPU with its part of the threads; rows
+    are what the first of them does. `out` takes the document and, of a `tool`, the files that it leaves. BadInput names
+    what cannot be.
     """
+    if tool == "nsys" and gpus > 1:
+        raise BadInput("tool: nsys records one process here; leave --gpus out")
     if out is not None:
         _require_ours(out)
     with open_setting(plan) as setting:
         loader = plan.loaders[0] if plan.loaders else "dali" if plan.data else "synthetic"
-        base = setting.run(plan.models[0], setting.precisions[0], loader).replace(step=plan.step_modes[0], lr=SMALL_LR)
+        _require_cards(setting, gpus)
+        threads = plan.threads or max(1, setting.threads // gpus)
+        base = setting.run(plan.models[0], setting.precisions[0], loader)
+        base = base.replace(step=plan.step_modes[0], lr=SMALL_LR, threads=threads)
+        for size in plan.batch_sizes:
+            base.replace(batch_size=size).of_rank(gpus)
         dataset = setting.dataset_file(base.model, loader)
         rows = []
         for number, size in enumerate(plan.batch_sizes, 1):
             run = base.replace(batch_size=size)
-            row = _profiled(run, dataset, setting, out if tool == "torch" else None)
+            row = _profiled(run, dataset, gpus, out if tool == "torch" else None)
             if tool == "nsys" and row["status"] == "ok":
                 assert out is not None
                 row["nsys"] = _captured(run, dataset, setting, out, say)
@@ -51,7 +60,14 @@ def run_profile(plan: BenchPlan, tool: Tool | None, out: Path | None, say: Say) 
         document = {
             "schema": SCHEMA,
             "kind": "profile",
-            "settings": {**setting.describe(), "precision": base.precision, "loader": loader, "step": base.step},
+            "settings": {
+                **setting.describe(),
+                "precision": base.precision,
+                "loader": loader,
+                "step": base.step,
+                "threads": threads,  # of each process
+                "gpus": gpus,
+            },
             "machine": setting.machine,
             "rows": rows,
         }
@@ -60,11 +76,20 @@ def run_profile(plan: BenchPlan, tool: Tool | None, out: Path | None, say: Say) 
     return document
 
 
-def _profiled(run: RunConfig, dataset: str, setting: Setting, out: Path | None) -> dict[str, Any]:
+def _require_cards(setting: Setting, gpus: int) -> None:
+    visible = len(setting.machine["gpu"]["devices"])
+    if setting.device == "cuda" and gpus > visible:
+        raise BadInput(f"gpus: {gpus} were asked for, and {visible} are visible")
+
+
+def _profiled(run: RunConfig, dataset: str, gpus: int, out: Path | None) -> dict[str, Any]:
     """One row; its trace goes to `out` if that is given."""
     trace = out / f"batch-{run.batch_size:05d}.pt.trace.json.gz" if out else None
     arguments = {"config": run.to_json(), "dataset": dataset, "trace": str(trace.resolve()) if trace else None}
-    outcome = worker.call(TARGET, arguments, threads=setting.threads)
+    if gpus == 1:
+        outcome = worker.call(TARGET, arguments, threads=run.threads)
+    else:
+        outcome = worker.call_together(TARGET, arguments, gpus, threads=run.threads)
     if outcome.bad_input:
         raise BadInput(outcome.reason or "")
     row = {"batch_size": run.batch_size, "status": outcome.status, "reason": outcome.reason}
@@ -74,16 +99,17 @@ def _profiled(run: RunConfig, dataset: str, setting: Setting, out: Path | None) 
 def finished_row(batch_size: int, sample: dict[str, Any], trace: str | None) -> dict[str, Any]:
     """What follows from a sample of `profile_training_step`.
 
-    Times are seconds per step. "communication_seconds" is None: a profile is of one process, and what ranks cost each
-    other stands in the record of a run of several.
+    Times are seconds per step. "communication_seconds" is what a pass forward and backward takes longer when the
+    gradients of all ranks are averaged in it, None for one process.
     """
     traced = sample["traced"]
     step, busy = sample["step_seconds"], traced["busy_seconds"]
     row = {name: value for name, value in sample.items() if name != "traced"}
+    together, apart = sample["synced_pass_seconds"], sample["unsynced_pass_seconds"]
     row |= {
         "images_per_second": batch_size / step,
         "h2d_seconds": traced["h2d_seconds"],
-        "communication_seconds": None,
+        "communication_seconds": None if together is None else together - apart,
         "busy_seconds": busy,
         "gpu_busy": None if busy is None else min(1.0, busy / step),
         "idle_seconds": None if busy is None else max(0.0, step - busy),

@@ -20,6 +20,7 @@ from fastbs.profiling.phases import enqueue_seconds, measure_phases
 from fastbs.results.files import read_json
 from fastbs.training.set_up import make_run_loader, make_step, prepare_process
 from fastbs.training.step import Step
+from fastbs.training.world import ALONE, World
 
 
 def measure_training_step(
@@ -47,11 +48,16 @@ def measure_training_step(
 
 
 @contextmanager
-def training(run: RunConfig, images: Dataset) -> Iterator[tuple[Step, Iterator[Batch], torch.device]]:
-    """The step that runs train with, its batches without end, and where it computes; this process is set up for it."""
+def training(
+    run: RunConfig, images: Dataset, world: World = ALONE
+) -> Iterator[tuple[Step, Iterator[Batch], torch.device]]:
+    """The step that runs train with, its batches without end, and where it computes; this process is set up for it.
+
+    With several ranks, `run` is what each of them does.
+    """
     device = prepare_process(run)
-    step = make_step(run, len(images.classes), device)
-    with make_run_loader(run, images, "train", device) as loader:
+    step = make_step(run, len(images.classes), device, world)
+    with make_run_loader(run, images, "train", device, world) as loader:
         loader.prepare()
         yield step, endless(loader), device
 

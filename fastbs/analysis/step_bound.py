@@ -9,9 +9,11 @@ WITHIN = 0.05  # phases that miss the step by more are not its parts
 
 
 def step_shares(row: Mapping[str, Any]) -> dict[str, float | None]:
-    """Shares of the step by cause: input, update, launch, compute, memory; each in [0, 1], None where not known.
+    """Shares of the step by cause: input, update, communication, launch, compute, memory; in [0, 1], None where not
+    known.
 
-    input: waiting for images. update: the optimizer. compute: convolutions and matrix products, as a profiler sees
+    input: waiting for images. update: the optimizer. communication: averaging gradients over ranks, as far as it does
+    not hide behind the backward pass. compute: convolutions and matrix products, as a profiler sees
     them; where it cannot, their floating-point operations at the speed of a large product, which is the least that they
     can take. launch, on a CPU: operators times what one costs where there is next to nothing to compute; on a GPU: the
     time in which the card has nothing to do, without the wait for images. memory: what is left, which is operators that
@@ -22,6 +24,7 @@ def step_shares(row: Mapping[str, Any]) -> dict[str, float | None]:
     shares: dict[str, float | None] = {
         "input": phases["input"] / step,
         "update": phases["update"] / step,
+        "communication": None if row["communication_seconds"] is None else row["communication_seconds"] / step,
         "launch": _launch(row),
         "compute": (row["arithmetic_seconds"] or least_arithmetic_seconds(row)) / step,
     }

@@ -27,6 +27,7 @@ from fastbs.rendering.profile import render_profile
 @click.option("--loader", type=click.Choice(["dali", "resident", "torch", "synthetic"]))
 @click.option("--step", type=click.Choice(["eager", "compile"]), help="How a step is executed.")
 @click.option("--classes", type=int, help="Of synthetic input.")
+@click.option("--gpus", type=click.IntRange(1), default=1, help="GPUs of this machine that share every batch.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]))
 @click.option("--threads", type=int, help="Compute threads.")
 @click.option("--loader-threads", type=int)
@@ -41,6 +42,7 @@ def profile(
     precision: str | None,
     loader: str | None,
     step: str | None,
+    gpus: int,
     **options: Any,
 ) -> None:
     """Time the step of a training on DATA (none: synthetic images), whole and in parts, and say what bounds it.
@@ -58,6 +60,6 @@ def profile(
     if data is None and loader not in (None, "synthetic"):
         raise BadInput(f"loader: {loader} reads images; name their folder, fastbs profile DATA --loader {loader}")
     plan = BenchPlan.from_json({"data": data, **single, **given(options)}, "options")
-    document = run_profile(plan, tool, out, lambda text: click.echo(text, err=True))
+    document = run_profile(plan, tool, out, lambda text: click.echo(text, err=True), gpus)
     click.echo(render_profile(document, style))
     sys.exit(failed(document))

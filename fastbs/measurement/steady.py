@@ -52,19 +52,27 @@ class Steady:
         }
 
 
-def measure_steady(call: Callable[[], object], device: Any, *, blocks: int = 5, block_seconds: float = 0.5) -> Steady:
+def measure_steady(
+    call: Callable[[], object],
+    device: Any,
+    *,
+    blocks: int = 5,
+    block_seconds: float = 0.5,
+    agreed: Callable[[float], float] = float,
+) -> Steady:
     """Time `call` in `blocks` blocks of equally many calls, as many as take about `block_seconds` (one, if longer).
 
     The device (a torch.device or its name) is waited for at the ends of a block only, so that a GPU's queue stays full.
     The number of calls is set by a block of its own after the warm-up, and is the same for all: a clock that is looked
     at in between would measure how far the host runs ahead. Where another process measures in turns with this one, each
-    block is a turn, and the energy of the two cannot be told apart: none is given.
+    block is a turn, and the energy of the two cannot be told apart: none is given. Where the calls of several processes
+    wait for each other, `agreed` makes of seconds that each has measured one number for all: it decides how many calls.
     """
     wait = _waiter(device)
     with taking_turns() as turn:
         with turn_or_not(turn):
-            _warm_up(call, wait)
-            calls = _calls_per_block(call, wait, block_seconds)
+            _warm_up(call, wait, agreed)
+            calls = _calls_per_block(call, wait, block_seconds, agreed)
         energy, card = EnergyMeter(device), CardState(device)
         measured = []
         energy.start()
@@ -83,15 +91,17 @@ def measure_steady(call: Callable[[], object], device: Any, *, blocks: int = 5, 
     return Steady(tuple(measured), joules if alone else None, energy.source, **state)
 
 
-def _warm_up(call: Callable[[], object], wait: Callable[[], None]) -> None:
+def _warm_up(call: Callable[[], object], wait: Callable[[], None], agreed: Callable[[float], float]) -> None:
     start, calls = time.perf_counter(), 0
-    while calls < WARM_UP_CALLS or time.perf_counter() - start < WARM_UP:
+    while calls < WARM_UP_CALLS or agreed(time.perf_counter() - start) < WARM_UP:
         call()
         wait()
         calls += 1
 
 
-def _calls_per_block(call: Callable[[], object], wait: Callable[[], None], block_seconds: float) -> int:
+def _calls_per_block(
+    call: Callable[[], object], wait: Callable[[], None], block_seconds: float, agreed: Callable[[float], float]
+) -> int:
     """Doubles the number of calls until they take at least a quarter of a block, then extends that to a whole one."""
     calls = 1
     while True:
@@ -99,7 +109,7 @@ def _calls_per_block(call: Callable[[], object], wait: Callable[[], None], block
         for _ in range(calls):
             call()
         wait()
-        seconds = time.perf_counter() - start
+        seconds = agreed(time.perf_counter() - start)
         if seconds >= block_seconds / 4:
             return max(1, round(calls * block_seconds / seconds))
         calls *= 2

@@ -45,18 +45,24 @@ def measure_phases(
 
 
 def measure_in_turns(
-    step: Step, batches: Iterator[Batch], device: str | torch.device, *, rounds: int, seconds: float
+    step: Step,
+    batches: Iterator[Batch],
+    device: str | torch.device,
+    *,
+    rounds: int,
+    seconds: float,
+    agreed: Callable[[float], float] = float,
 ) -> dict[str, Any]:
     """A step as a whole and a step in its phases, in turns: whatever disturbs the machine disturbs both.
 
     "step_seconds" and "phases" are means over the middle half of `rounds` by their length, about `seconds` each: so
     the phases add up to the time of a marked step, which may be held against that of a whole one among the same
-    rounds. The step must be warm.
+    rounds. The step must be warm. `agreed` as in `measure_steady`.
     """
     watch = _watch(device)
     marks = [_pair(step, batches, watch) for _ in range(FEWEST_STEPS)]
     watch.wait()
-    per_pair = watch.seconds(marks[0][0], marks[-1][-1]) / FEWEST_STEPS
+    per_pair = agreed(watch.seconds(marks[0][0], marks[-1][-1]) / FEWEST_STEPS)
     means = []
     for _ in range(rounds):
         marks = [_pair(step, batches, watch) for _ in range(max(1, round(seconds / per_pair)))]

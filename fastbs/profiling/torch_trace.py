@@ -20,7 +20,9 @@ from fastbs.training.step import Step
 
 WARM_STEPS, STEPS = 3, 10
 LONGEST = 5  # operators or kernels that are named per phase
-ARITHMETIC = re.compile(r"convolution|linear|attention|\b(?:mm|addmm|bmm|baddbmm)\b")  # operators that multiply
+# Operators that multiply, and those that wait for other ranks.
+ARITHMETIC = re.compile(r"convolution|(?<![a-z])linear|attention|\b(?:mm|addmm|bmm|baddbmm)\b")
+COMMUNICATION = re.compile("c10d|gloo|nccl")
 Interval = tuple[float, float]
 Piece = tuple[str, float, float]  # name, when it was asked for, us of its own
 Span = tuple[float, float, str]  # start, end, phase
@@ -33,9 +35,9 @@ def trace_steps(step: Step, batches: Iterator[Batch], device: torch.device, file
     copies and fills, counted to the phase that asked for them; on a CPU operators, each without those that it calls.
     "arithmetic_seconds": the part of forward and backward that convolutions and matrix products take, None where no
     operator is seen (a captured graph is one launch); "largest_other": the operator {"name", "seconds"} that takes most
-    of the remaining part. "busy_seconds" and "h2d_seconds", of a GPU (None on a CPU): the time in which anything ran on
-    it, and the time of copies from the host. The profiler slows the host down: none of this is the time of a step in
-    training, and what consists of many short operators appears longer than it is.
+    of the remaining part, communication apart. "busy_seconds" and "h2d_seconds", of a GPU (None on a CPU): the time in
+    which anything ran on it, and the time of copies from the host. The profiler slows the host down: none of this is
+    the time of a step in training, and what consists of many short operators appears longer than it is.
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or the profiler tells stderr when it starts and stops
     on_gpu = device.type == "cuda"
@@ -85,6 +87,7 @@ def arithmetic_and_other(pieces: Iterable[Piece], phases: Sequence[Span], steps:
         if micros and phase_at(asked) in ("forward", "backward"):
             own[name] += micros / 1e6 / steps
     arithmetic = [own.pop(name) for name in list(own) if ARITHMETIC.search(name)]
+    own = {name: seconds for name, seconds in own.items() if not COMMUNICATION.search(name)}
     largest = max(own, key=lambda name: own[name], default=None)
     return {
         "arithmetic_seconds": sum(arithmetic) if arithmetic else None,

@@ -62,6 +62,11 @@ def bound_sentence(row: Row, settings: Mapping[str, Any]) -> str:
             return f"input-bound: {share} of the step waits for images; more --loader-threads, --loader resident"
         case "update":
             return f"update-bound: the update takes {share} of the step, at any batch size; a larger batch makes fewer"
+        case "communication":
+            return (
+                f"communication-bound: averaging gradients over {settings['gpus']} ranks adds {share} to the step; a "
+                "larger batch or fewer GPUs"
+            )
         case "launch" if row["busy_seconds"] is not None:
             host = significant(1e3 * row["host_seconds"])
             return (
@@ -148,7 +153,8 @@ def _head(document: Mapping[str, Any]) -> str:
     cores = f"{threads} thread{'' if threads == 1 else 's'}"
     net = f"{model}, norm {about['norm']}, {about['image_size']} pixels"
     how = f"{settings['precision']}, {settings['loader']}, {settings['step']}"
-    return one_line(f"profile: {net} · {how} · {where} · {cores}; ms per step")
+    ranks = f" · 1 of {settings['gpus']} ranks that share each batch" if settings["gpus"] > 1 else ""
+    return one_line(f"profile: {net} · {how} · {where} · {cores}{ranks}; ms per step")
 
 
 def _ms(seconds: float | None) -> str:

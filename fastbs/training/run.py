@@ -214,7 +214,7 @@ class Training:
         first timed. Alone one asks at the end of every block."""
         if self.communication is None:
             return FINITE_EVERY
-        seconds, _ = self.world.gathered(self.communication)[0]
+        seconds, _ = self.world.of_first(self.communication)
         return max(1, min(FINITE_EVERY, int(LEAVE_WITHIN / seconds / self.own.accumulation)))
 
     def _asked_to_leave(self, *, all_are_here: bool) -> bool:

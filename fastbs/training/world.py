@@ -53,6 +53,10 @@ class World:
         dist.broadcast(said, 0)
         return bool(said)
 
+    def of_first(self, value: T) -> T:
+        """Rank 0's value, on all; JSON, or anything that can be pickled."""
+        return self.gathered(value)[0]
+
     def all_say(self, value: bool) -> bool:
         return value if self.ranks == 1 else min(self.gathered(value))
 

@@ -18,12 +18,14 @@ def row(**changes):
         "operators": 200,
         "operator_seconds": 1e-5,
         "busy_seconds": None,
+        "communication_seconds": None,
         **changes,
     }
 
 
 def test_the_shares_are_those_of_the_step_and_memory_is_what_is_left():
     shares = step_shares(row())
+    assert shares.pop("communication") is None
     assert shares == pytest.approx({"input": 0.1, "update": 0.05, "launch": 0.2, "compute": 0.3, "memory": 0.35})
     assert step_bound(shares) == "memory"
 
@@ -34,6 +36,8 @@ def test_the_shares_are_those_of_the_step_and_memory_is_what_is_left():
         ({"phases": row()["phases"] | {"input": 0.006}}, "input"),
         ({"phases": row()["phases"] | {"update": 0.006}}, "update"),
         ({"operators": 700}, "launch"),
+        ({"communication_seconds": 0.005}, "communication"),
+        ({"communication_seconds": -0.005}, "memory"),
         ({"arithmetic_seconds": 0.008}, "compute"),
         ({"arithmetic_seconds": None, "flops": 8_000_000}, "compute"),
         ({"busy_seconds": 0.003, "operators": None}, "launch"),
@@ -53,7 +57,7 @@ def test_a_card_that_waits_for_images_is_not_held_up_by_launches():
 def test_every_share_lies_between_0_and_1_however_the_causes_overlap(images, update, arithmetic, operators):
     phases = row()["phases"] | {"input": images, "update": update}
     shares = step_shares(row(phases=phases, arithmetic_seconds=arithmetic, operators=operators * 1e3))
-    assert all(0 <= share <= 1 for share in shares.values())
+    assert shares.pop("communication") is None and all(0 <= share <= 1 for share in shares.values())
     assert step_bound(shares) in shares
 
 

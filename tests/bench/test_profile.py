@@ -61,6 +61,25 @@ def test_every_size_leaves_a_trace(profiled):
 
 
 @pytest.mark.slow
+def test_ranks_share_the_batch_and_say_what_they_cost_each_other(tmp_path):
+    options = ["--batch-sizes", "2,8", "--image-size", 16, "--device", "cpu", "--threads", 1, "--precision", "fp32"]
+    done = fastbs(tmp_path, "profile", "--gpus", 2, *options, "--format", "json", "--tool", "torch", "--out", "p")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["settings"]["gpus"] == 2
+    for row in document["rows"]:
+        assert row["status"] == "ok"
+        assert row["communication_seconds"] == row["synced_pass_seconds"] - row["unsynced_pass_seconds"]
+        assert row["images_per_second"] == pytest.approx(row["batch_size"] / row["step_seconds"])
+    assert document["rows"][1]["flops"] == 4 * document["rows"][0]["flops"]  # of one rank
+    assert sorted(file.name for file in (tmp_path / "p").iterdir()) == [
+        "batch-00002.pt.trace.json.gz",
+        "batch-00008.pt.trace.json.gz",
+        "profile.json",
+    ]
+
+
+@pytest.mark.slow
 def test_where_nothing_can_be_captured_the_command_that_would_is_printed(tmp_path):
     options = ["--batch-sizes", 1, "--image-size", 16, "--threads", 1, "--device", "cpu", "--tool", "nsys"]
     done = fastbs(tmp_path, "profile", *options)
@@ -82,6 +101,9 @@ def test_where_nothing_can_be_captured_the_command_that_would_is_printed(tmp_pat
         (["--out", "other"], "other: holds mine.txt"),
         (["--tool", "perf"], "perf"),
         (["--threads", "0"], "threads"),
+        (["--gpus", "2", "--device", "cpu"], "1 images cannot be shared evenly by 2 ranks"),
+        (["--gpus", "0"], "gpus"),
+        (["--gpus", "2", "--tool", "nsys"], "nsys records one process"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, options, said):
@@ -100,11 +122,14 @@ def test_idle_is_what_the_card_does_not_work_of_a_step_that_nothing_watched():
         "matmul_flops_per_second": 1e9,
         "operators": None,
         "operator_seconds": None,
+        "synced_pass_seconds": 0.010,
+        "unsynced_pass_seconds": 0.009,
         "traced": {"busy_seconds": 0.004, "h2d_seconds": 0.001, "by_phase": {}}
         | {"arithmetic_seconds": 0.003, "largest_other": None},
     }
     row = finished_row(8, sample, None)
     assert row["idle_seconds"] == pytest.approx(0.006) and row["gpu_busy"] == pytest.approx(0.4)
+    assert row["communication_seconds"] == pytest.approx(0.001)
     assert row["bound"] == "launch" and row["h2d_seconds"] == 0.001 and row["images_per_second"] == pytest.approx(800)
     overlapping = finished_row(8, sample | {"traced": sample["traced"] | {"busy_seconds": 0.011}}, None)
     assert overlapping["idle_seconds"] == 0 and overlapping["gpu_busy"] == 1

@@ -60,7 +60,9 @@ def test_what_multiplies_is_told_from_what_only_reads_and_writes():
     multiply = ["aten::mkldnn_convolution", "aten::convolution_backward", "aten::addmm", "aten::bmm", "aten::mm"]
     multiply += ["mkldnn::_convolution_pointwise", "mkldnn::_linear_pointwise", "aten::_scaled_dot_product_attention"]
     other = ["aten::native_group_norm", "aten::mul", "aten::addcmul", "aten::clamp_min", "aten::_to_copy"]
+    other += ["aten::upsample_bilinear2d"]
     pieces = [(name, 1, 2.0) for name in multiply] + [(name, 11, 3.0) for name in other]
+    pieces += [("c10d::allreduce_", 12, 90.0), ("nccl:all_reduce", 12, 90.0)]
     pieces += [("aten::mm", 21, 50.0), ("aten::mul", 40, 50.0), ("aten::mul", 12, 1.0)]
     found = arithmetic_and_other(pieces, [(0, 9, "forward"), (10, 19, "backward"), (20, 29, "update")], steps=2)
     assert found["arithmetic_seconds"] == pytest.approx(len(multiply) * 1e-6)

@@ -37,7 +37,7 @@ def row(size=8, **changes):
         "largest_other": {"name": "aten::native_group_norm", "seconds": 0.0021},
         "flops": 45_000_000,
         "matmul_flops_per_second": 5e10,
-        "shares": {"input": 0.1, "update": 0.05, "launch": 0.08, "compute": 0.3, "memory": 0.47},
+        "shares": {"input": 0.1, "update": 0.05, "communication": 0.04, "launch": 0.08, "compute": 0.3, "memory": 0.47},
         "bound": "memory",
         **changes,
     }
@@ -50,7 +50,7 @@ CARD |= {"power_w": 312.4, "joules_per_image": 0.0123, "throttled_share": 0.02, 
 def document(*rows, device="cpu"):
     about = {"norm": "group", "image_size": 64}
     settings = {"plan": {"models": ["small"]}, "models": {"small": about}, "device": device, "threads": 1}
-    settings |= {"precision": "fp32", "loader": "synthetic", "step": "eager"}
+    settings |= {"precision": "fp32", "loader": "synthetic", "step": "eager", "gpus": 1}
     return {"schema": 1, "kind": "profile", "settings": settings, "machine": MACHINE, "rows": list(rows)}
 
 
@@ -72,6 +72,7 @@ def test_a_card_has_them_all_within_the_width():
     [
         ({"bound": "input"}, "input-bound: 10 % of the step waits for images"),
         ({"bound": "update"}, "update-bound: the update takes 5 %"),
+        ({"bound": "communication"}, "communication-bound: averaging gradients over 1 ranks adds 4 % to the step"),
         ({"bound": "launch"}, "launch-bound: 190 operators x 4.20 us = 8 %"),
         ({"bound": "launch", **CARD}, "launch-bound: the GPU is idle for 8 % of the step, and the host takes 9.80 ms"),
         (
