@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -154,7 +156,7 @@ class FusedUpdate(torch.optim.Optimizer):
             settings.load([g["lr"] for g in self.param_groups], [self._settings_of(g) for g in self.param_groups])
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        super().zero_grad(set_to_none)
+        _without_compiler(torch.optim.Optimizer.zero_grad)(self, set_to_none)
         for copy in self.copies.values():
             if set_to_none:
                 copy.grad = None
@@ -296,8 +298,15 @@ class FusedUpdate(torch.optim.Optimizer):
     # When the parts must be found again.
 
     def add_param_group(self, param_group: Group) -> None:
-        super().add_param_group(param_group)
+        _without_compiler(torch.optim.Optimizer.add_param_group)(self, param_group)
         self._parts = None
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = _without_compiler(torch.optim.Optimizer.state_dict)(self)
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        _without_compiler(torch.optim.Optimizer.load_state_dict)(self, state_dict)
 
     def __getstate__(self) -> dict[str, Any]:
         own = {"copies": self.copies, "_measures": self._measures, "clip_factor": self.clip_factor}
@@ -310,6 +319,14 @@ class FusedUpdate(torch.optim.Optimizer):
         for group in self.param_groups:
             group.update(fused=True, foreach=None, differentiable=False)
         self._begin()
+
+
+def _without_compiler(method: Callable[..., Any]) -> Callable[..., Any]:
+    """torch shields these methods from its compiler, and imports it for that: over a second of every process.
+
+    Where nobody has imported it, nobody compiles.
+    """
+    return method if "torch._dynamo" in sys.modules else inspect.unwrap(method)
 
 
 _step_with_hooks = torch.optim.Optimizer.profile_hook_step(FusedUpdate._step)

@@ -1,4 +1,4 @@
-"""torch's fused optimizers, and the rate they get at each point of a run."""
+"""The optimizer of a run, and the rate they get at each point of a run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from fastbs.config import RunConfig
+from fastbs.kernels import FusedAdamW, FusedSGD
 
 
 def make_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
@@ -16,9 +17,14 @@ def make_optimizer(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer
     spared = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": spared, "weight_decay": 0.0}]
     groups = groups if config.weight_decay else [{"params": decayed + spared, "weight_decay": 0.0}]
+    on_cpu = next(model.parameters()).device.type == "cpu"  # where ours call the same routines, and start sooner
+    lr, momentum = config.lr, config.momentum
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, config.beta2), fused=True)
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0, fused=True)
+        betas = momentum, config.beta2
+        return FusedAdamW(groups, lr, betas) if on_cpu else torch.optim.AdamW(groups, lr, betas, fused=True)
+    if on_cpu:
+        return FusedSGD(groups, lr, momentum, nesterov=momentum > 0)
+    return torch.optim.SGD(groups, lr, momentum, nesterov=momentum > 0, fused=True)
 
 
 def lr_at(config: RunConfig, images: int, total_images: int) -> float:

@@ -190,7 +190,7 @@ def test_a_record_that_was_written_is_kept_when_its_process_dies_after_it(photos
     run = next(run for run in folder.open()["runs"] if run["arm"] == "main")
     before = folder.run(run["id"]).document.read_bytes()
     died = worker.Outcome("failed", "ended by SIGSEGV", None, 1.0)
-    call = SimpleNamespace(poll=lambda: died, kill=lambda: None)
+    call = SimpleNamespace(wait_passing_on=lambda: died)
     monkeypatch.setattr("fastbs.sweeps.execute.worker.start", lambda *_, **__: call)
     planned = PlannedRun(run["id"], run["arm"], RunConfig.from_json(run["config"]))
     outcome = execute(Task(folder.run(run["id"]), planned, folder.dataset, {}))
