@@ -27,10 +27,11 @@ def pytest_ignore_collect(collection_path, config):
 def pytest_collection_modifyitems(items):
     """Skip what needs a card where there is none; torch is imported only if something needs one.
 
-    Files with slow tests come first: several workers then end at about the same time.
+    Files with slow tests come first, before all the README, one long test: several workers then end at about the same
+    time.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (item.path not in slow, len(item.path.parts)))
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and (reason := why_no_gpu()):
         for item in marked:

@@ -71,7 +71,8 @@ def main() -> NoReturn:
     try:
         sys.exit(fastbs.main(prog_name="fastbs", standalone_mode=False) or 0)
     except (click.exceptions.Abort, KeyboardInterrupt):  # click makes the first of the second
-        _end("interrupted; the same command continues" if CONTINUED & set(sys.argv[1:]) else "interrupted", 130)
+        verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+        _end("interrupted; the same command continues" if verb in CONTINUED else "interrupted", 130)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         sys.exit(2)

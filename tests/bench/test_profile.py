@@ -62,21 +62,16 @@ def test_every_size_leaves_a_trace(profiled):
 
 @pytest.mark.slow
 def test_ranks_share_the_batch_and_say_what_they_cost_each_other(tmp_path):
-    options = ["--batch-sizes", "2,8", "--image-size", 16, "--device", "cpu", "--threads", 1, "--precision", "fp32"]
+    options = ["--batch-sizes", "4", "--image-size", 16, "--device", "cpu", "--threads", 1, "--precision", "fp32"]
     done = fastbs(tmp_path, "profile", "--gpus", 2, *options, "--format", "json", "--tool", "torch", "--out", "p")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["settings"]["gpus"] == 2
-    for row in document["rows"]:
-        assert row["status"] == "ok"
-        assert row["communication_seconds"] == row["synced_pass_seconds"] - row["unsynced_pass_seconds"]
-        assert row["images_per_second"] == pytest.approx(row["batch_size"] / row["step_seconds"])
-    assert document["rows"][1]["flops"] == 4 * document["rows"][0]["flops"]  # of one rank
-    assert sorted(file.name for file in (tmp_path / "p").iterdir()) == [
-        "batch-00002.pt.trace.json.gz",
-        "batch-00008.pt.trace.json.gz",
-        "profile.json",
-    ]
+    (row,) = document["rows"]
+    assert row["status"] == "ok"
+    assert row["communication_seconds"] == row["synced_pass_seconds"] - row["unsynced_pass_seconds"]
+    assert row["images_per_second"] == pytest.approx(4 / row["step_seconds"])
+    assert sorted(file.name for file in (tmp_path / "p").iterdir()) == ["batch-00004.pt.trace.json.gz", "profile.json"]
 
 
 @pytest.mark.slow
