@@ -57,28 +57,33 @@ def measure_in_turns(
 
     "step_seconds" and "phases" are means over the middle half of `rounds` by their length, about `seconds` each: so
     the phases add up to the time of a marked step, which may be held against that of a whole one among the same
-    rounds. The step must be warm. `agreed` as in `measure_steady`.
+    rounds. Which of the two is first changes from pair to pair: what happens at every second step, such as a garbage
+    collection, is no one's. The step must be warm. `agreed` as in `measure_steady`.
     """
-    watch = _watch(device)
-    marks = [_pair(step, batches, watch) for _ in range(FEWEST_STEPS)]
-    watch.wait()
-    per_pair = agreed(watch.seconds(marks[0][0], marks[-1][-1]) / FEWEST_STEPS)
-    means = []
-    for _ in range(rounds):
-        marks = [_pair(step, batches, watch) for _ in range(max(1, round(seconds / per_pair)))]
+    watch, whole_first = _watch(device), itertools.cycle([True, False])
+
+    def mean_of(pairs: int) -> list[float]:
+        spans = [_pair(step, batches, watch, next(whole_first)) for _ in range(pairs)]
         watch.wait()
-        pairs = [[watch.seconds(start, end) for start, end in itertools.pairwise(pair)] for pair in marks]
-        means.append([statistics.fmean(column) for column in zip(*pairs, strict=True)])
+        return [statistics.fmean(watch.seconds(*span) for span in column) for column in zip(*spans, strict=True)]
+
+    pairs = max(1, round(seconds / agreed(sum(mean_of(FEWEST_STEPS)))))
+    means = [mean_of(pairs) for _ in range(rounds)]
     middle = sorted(means, key=sum)[rounds // 4 : rounds - rounds // 4]
     whole, *parts = [statistics.fmean(column) for column in zip(*middle, strict=True)]
     return {"step_seconds": whole, "phases": dict(zip(PHASES, parts, strict=True))}
 
 
-def _pair(step: Step, batches: Iterator[Batch], watch: _Watch) -> list[Any]:
-    """A step with nothing inside it and a marked one: the mark before, the one between, and those that follow."""
-    before = watch.mark()
+def _pair(step: Step, batches: Iterator[Batch], watch: _Watch, whole_first: bool) -> list[tuple[Any, Any]]:
+    """A step with nothing inside it and a marked one: the marks around the first, then those around each phase."""
+    if whole_first:
+        before = watch.mark()
+        step(next(batches))
+        marks = _marked_step(step, batches, watch)
+        return [(before, marks[0]), *itertools.pairwise(marks)]
+    marks = _marked_step(step, batches, watch)
     step(next(batches))
-    return [before, *_marked_step(step, batches, watch)]
+    return [(marks[-1], watch.mark()), *itertools.pairwise(marks)]
 
 
 def enqueue_seconds(call: Callable[[], object], device: str | torch.device) -> float | None:

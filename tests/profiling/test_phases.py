@@ -223,6 +223,17 @@ def test_in_turns_the_whole_step_is_timed_without_marks_and_the_parts_add_up_to_
     assert timed["phases"] == pytest.approx(COSTS)
 
 
+def test_what_happens_at_every_second_step_is_neither_the_whole_ones_nor_the_marked_ones(monkeypatch):
+    step = WholeAndParts(monkeypatch, COSTS)
+    step.steps = 0
+    spend = step.spend
+    monkeypatch.setattr(step, "backward", lambda loss: [spend("backward") for _ in range(1 + step.steps % 2)])
+    monkeypatch.setattr(step, "finish", lambda *_: (spend("rest"), setattr(step, "steps", step.steps + 1)))
+    timed = measure_in_turns(step, step.batches(), CPU, rounds=4, seconds=20 * sum(COSTS.values()))
+    assert sum(timed["phases"].values()) == pytest.approx(timed["step_seconds"])
+    assert timed["phases"]["backward"] == pytest.approx(1.5 * COSTS["backward"])
+
+
 def test_a_round_is_as_long_as_asked_and_a_slow_one_does_not_count(monkeypatch):
     step = WholeAndParts(monkeypatch, COSTS)
     pairs = round(2 / (2 * sum(COSTS.values())))
