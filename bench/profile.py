@@ -19,6 +19,7 @@ from fastbs.errors import BadInput
 from fastbs.profiling import nsys
 from fastbs.profiling.torch_trace import STEPS
 from fastbs.results.files import SCHEMA, dump_json, make_folder, read_json, write_atomic, write_json
+from fastbs.worker.cores import require_cores
 from fastbs.worker.environment import environment
 
 Tool = Literal["torch", "nsys"]
@@ -36,6 +37,7 @@ def run_profile(plan: BenchPlan, tool: Tool | None, out: Path | None, say: Say, 
     """
     if tool == "nsys" and gpus > 1:
         raise BadInput("tool: nsys records one process here; leave --gpus out")
+    require_cores("gpus", gpus)
     if out is not None:
         _require_ours(out)
     with open_setting(plan) as setting:

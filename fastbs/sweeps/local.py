@@ -12,6 +12,7 @@ from fastbs.errors import BadInput
 from fastbs.results.sweep_folder import SweepFolder
 from fastbs.sweeps.execute import Execution, Task, begin
 from fastbs.sweeps.plan import PlannedRun
+from fastbs.worker.cores import require_cores
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 TIMED_SEED = 0  # of several workers: its runs have the machine to themselves, one at a time
@@ -41,6 +42,8 @@ class Local:
         refuse_timed(config, f"workers: {workers} at a time", "use --workers 1")
         if cards and workers > len(cards):
             raise BadInput(f"workers: {workers} runs at a time need a GPU each, and {len(cards)} are visible")
+        if not cards:
+            require_cores("workers", workers)
         self._lanes = [{VISIBLE: card} for card in cards[:workers]] or [{} for _ in range(workers)]
         return f"{workers} runs at a time; those of seed {TIMED_SEED}, which give the times, have the machine alone"
 

@@ -16,6 +16,7 @@ from fastbs.sweeps.execute import Task, execute
 from fastbs.sweeps.open_run import open_run
 from fastbs.sweeps.plan import PlannedRun
 from fastbs.sweeps.rank import train_as_rank
+from fastbs.worker.cores import require_cores
 from fastbs.worker.ranks import own_rank
 
 
@@ -58,6 +59,7 @@ def _alone(run: RunConfig, out: Path) -> None:
 
 def _launch(run: RunConfig, out: Path, gpus: int) -> None:
     """Have torchrun's launcher start the ranks, in a process of its own; they write the record, or their heirs do."""
+    require_cores("gpus", gpus)
     run.of_rank(gpus)
     arguments = {"config": run.to_json(), "out": str(out), "ranks": gpus, "name": uuid.uuid4().hex}
     outcome = worker.start("fastbs.sweeps.launch:launch", arguments, show=True).wait_passing_on()

@@ -98,6 +98,10 @@ def test_where_nothing_can_be_captured_the_command_that_would_is_printed(tmp_pat
         (["--threads", "0"], "threads"),
         (["--gpus", "2", "--device", "cpu"], "1 images cannot be shared evenly by 2 ranks"),
         (["--gpus", "0"], "gpus"),
+        (
+            ["--gpus", "9999", "--device", "cpu"],
+            "gpus: 9999 processes at a time need a core each, and this machine has",
+        ),
         (["--gpus", "2", "--tool", "nsys"], "nsys records one process"),
     ],
 )

@@ -53,6 +53,7 @@ def test_an_empty_class_is_named(copy, tmp_path):
         (["--model", "nowhere:net"], "nowhere"),
         (["--precision", "tf32"], "tf32 is a format of NVIDIA GPUs"),
         (["--init", "missing.pt"], "missing.pt"),
+        (["--workers", "9999"], "workers: 9999 processes at a time need a core each, and this machine has"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_up_front(photos, tmp_path, options, says):
@@ -109,3 +110,11 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(photos, tmp_path, b
     assert not list(out.rglob("*.tmp"))
     again = sweep(photos, *QUICK, "--out", out)
     assert again.returncode == 0, again.stderr
+
+
+def test_more_ranks_than_cores_are_refused_before_one_is_started(photos, tmp_path):
+    options = ["--gpus", "9999", "--batch-size", "9999", "--device", "cpu", "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "fastbs", "train", str(photos), *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert refused(done, "gpus: 9999 processes at a time need a core each, and this machine has")
+    assert not (tmp_path / "out").exists()

@@ -87,7 +87,7 @@ def test_every_run_is_made_once_in_order_and_a_timed_one_is_never_beside_another
     patch.setattr(schedule, "PAUSE", 0)
     executor = Pretending(workers, looks)
     runs = make_plan(config(seeds=seeds), 100)
-    executor.prepare(config(seeds=seeds), machine())
+    executor.prepare(config(seeds=seeds, device="cuda"), machine(99))
     schedule.run_all(Folder(), runs, {}, executor, lambda text: None, race=None)
     patch.undo()
     assert executor.order == runs
@@ -119,7 +119,7 @@ def test_what_is_not_taken_waits_until_another_has_ended(places, looks):
     patch.setattr(schedule, "PAUSE", 0)
     executor, said = Small(places, looks), []
     runs = make_plan(config(seeds=3), 100)
-    executor.prepare(config(seeds=3), machine())
+    executor.prepare(config(seeds=3, device="cuda"), machine(99))
     schedule.run_all(Folder(), runs, {}, executor, said.append, race=None)
     patch.undo()
     assert executor.order == runs
