@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on cores that others use wait for each other, spinning
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes would each compile what they import
 os.environ.pop("PYTEST_XDIST_WORKER", None)  # what a test starts is no worker: pytest-benchmark would measure nothing
 
 if importlib.util.find_spec("hypothesis"):  # a GPU machine may lack it
