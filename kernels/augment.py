@@ -25,7 +25,10 @@ def augment(
     std: Sequence[float],
     dtype: torch.dtype,
 ) -> torch.Tensor:
-    """What `augment_reference.augment` does, for the same arguments, bit for bit."""
+    """What `augment_reference.augment` does, for the same arguments, bit for bit.
+
+    The kernel does not look whether `indices` are within 0..N-1; the reference does.
+    """
     readable = images_u8.is_contiguous() and images_u8.shape[-1] == 3
     if dtype not in FORMATS or not readable or not kernel_runs_on(images_u8.device):
         return augment_reference.augment(images_u8, indices, offsets, flips, pad=pad, mean=mean, std=std, dtype=dtype)
@@ -35,7 +38,7 @@ def augment(
     batch = torch.empty((len(indices), height, width, channels), dtype=dtype, device=images_u8.device)
     if batch.numel():
         grid = (len(indices), -(-batch[0].numel() // BLOCK))
-        arguments = [tensor.contiguous() for tensor in (indices, offsets, flips.view(torch.uint8))]
+        arguments = [tensor.contiguous() for tensor in (indices, offsets, flips.bool().view(torch.uint8))]
         numbers = (*map(float, mean), *_reciprocals(tuple(std)))
         sizes = {"HEIGHT": height, "WIDTH": width, "FORMAT": triton_format(dtype), "BLOCK": BLOCK}
         with torch.cuda.device_of(images_u8):  # where Triton launches

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
+from torch.optim.sgd import sgd
 
 from fastbs.kernels.fused_update import FusedUpdate, Group
 from fastbs.kernels.part import Part
@@ -81,7 +82,7 @@ class FusedSGD(FusedUpdate, torch.optim.SGD):
             self._fused(part, gradients, group, rate, decay, 0.0, grad_scale, found_inf)
             _count(part, found_inf)
             return
-        begun = [bool(step) for step in part.steps]
+        begun = [part.begun or bool(step) for step in part.steps]
         for which in {*begun}:
             chosen = [number for number, one in enumerate(begun) if one == which]
             self._fused(
@@ -108,6 +109,23 @@ class FusedSGD(FusedUpdate, torch.optim.SGD):
         found_inf: Tensor | None,
     ) -> None:
         """An average that is zero and takes all of the gradient is what torch calls a first step."""
+        first = part.parameters[0]
+        if first.device.type == "cpu" and first.dtype in (torch.float16, torch.bfloat16):
+            # torch's fused routine gets 16 numbers and more wrong by as much as the update itself (torch 2.13).
+            scaled = gradients if grad_scale is None else list(torch._foreach_div(gradients, grad_scale))
+            sgd(
+                part.parameters,
+                scaled,
+                list(part.states[0]) if part.states else [None] * len(gradients),
+                foreach=True,
+                weight_decay=decay,
+                momentum=group["momentum"],
+                lr=float(rate),
+                dampening=dampening,
+                nesterov=group["nesterov"],
+                maximize=group["maximize"],
+            )
+            return
         torch._fused_sgd_(
             part.parameters,
             gradients,
@@ -134,4 +152,4 @@ def _count(part: Part, found_inf: Tensor | None) -> None:
     counted = torch.ones(()) if found_inf is None else 1 - found_inf
     for step in part.steps if part.steps_as_one is None else [part.steps_as_one]:
         step.clamp_(min=counted.to(step.device))
-    part.begun = found_inf is None or found_inf.device.type == "cpu"
+    part.begun = found_inf is None

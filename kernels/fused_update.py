@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -29,8 +30,9 @@ class FusedUpdate(torch.optim.Optimizer):
 
     fp32 parameters on a GPU with Triton are updated by our kernel; all else, and everything on a CPU, by torch's fused
     routine, called once per group. What belongs together is found at the first update, and again after
-    `add_param_group`, `load_state_dict` and where a parameter has its first gradient. A graph can be captured once one
-    update has been made.
+    `add_param_group`, `load_state_dict`, where a parameter has its first gradient, where `param_groups` lists others,
+    and where the state has been emptied or replaced as a whole. Who replaces that of single parameters loads it with
+    `load_state_dict`. A graph can be captured once one update has been made.
 
     `copies` maps fp32 parameters to bf16 or fp16 tensors of the same shape and strides, which every update overwrites
     with the new weights, to nearest even, in the same pass. A copy that requires a gradient is what the net trains on:
@@ -38,7 +40,7 @@ class FusedUpdate(torch.optim.Optimizer):
     yourself then. With `statistics`, see there.
 
     BadInput for what torch's fused routines would update wrongly or not at all: sparse gradients, complex parameters,
-    and parameters with gaps or overlaps in memory.
+    parameters with gaps or overlaps in memory, and those whose numbers lie elsewhere, as a DTensor's.
     """
 
     _step_supports_amp_scaling = True  # to GradScaler; torch sets it in the constructor, and a pickle loses it
@@ -67,6 +69,8 @@ class FusedUpdate(torch.optim.Optimizer):
         self._parts = None
         self._settings: dict[torch.device, Settings] = {}
         self._forms: list[dict[str, object] | None] = []
+        self._listed: list[list[Tensor]] = []
+        self._held: list[tuple[Tensor, str, Tensor]] = []  # whose, name and tensor: one of each state of each part
         self._seen: set[int] = set()
         self._statistics: Tensor | None = None
 
@@ -108,15 +112,17 @@ class FusedUpdate(torch.optim.Optimizer):
         `grad_scale` and `found_inf`, which torch's GradScaler sets, are honoured: gradients are divided by the first,
         and nothing changes where the second is not zero.
         """
+        if torch.compiler.is_compiling():
+            return _step_eagerly(self, closure)
         watched = self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks
         if watched or _global_optimizer_pre_hooks or _global_optimizer_post_hooks or _profiler_enabled():
-            return _step_with_hooks(self, closure)
+            return _step_with_hooks(self) if closure is None else _step_with_hooks(self, closure)
         return self._step(closure)
 
     # torch wraps the step of every optimizer for profiler and hooks, for 10 us; ours looks first whether any is there.
     step.hooked = True  # type: ignore[attr-defined]
 
-    def _step(self, closure: Callable[[], Any] | None) -> Any:
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -130,6 +136,12 @@ class FusedUpdate(torch.optim.Optimizer):
     def _must_find_again(self) -> bool:
         if [self._form(group) for group in self.param_groups] != self._forms:
             return True
+        for group, listed in zip(self.param_groups, self._listed, strict=True):
+            if len(group["params"]) != len(listed) or not all(map(operator.is_, group["params"], listed)):
+                return True
+        for parameter, name, tensor in self._held:
+            if parameter not in self.state or self.state[parameter].get(name) is not tensor:
+                return True
         return bool(self._waiting) and any(source.grad is not None for source in self._waiting)
 
     @property
@@ -138,7 +150,8 @@ class FusedUpdate(torch.optim.Optimizer):
 
         g is the gradient of all parameters as it enters the average: unscaled, clipped, with coupled weight decay. m is
         the average after the update, as it lies in the state: torch's momentum buffer is 1 / (1 - momentum) times an
-        average. On a GPU they are summed in the pass of the update; torch's routine needs passes more.
+        average. On a GPU they are summed in the pass of the update; torch's routine needs passes more. The kernel
+        writes those of the next update to the same place: clone what is kept.
         `fastbs.analysis.running_noise_scale` tells what follows from them. None where not asked for.
         """
         return self._statistics
@@ -177,7 +190,7 @@ class FusedUpdate(torch.optim.Optimizer):
             if part.launch is None:
                 self._update_by_torch(part, scale, factor, void, measured)
             else:
-                part.launch([source.grad for source in part.sources], self._settings[device], scale, factor, void)
+                part.launch(self._settings[device], scale, factor, void)
                 measured.append(part.launch.statistics)
         if self._measures and measured:
             one_device = measured[0].device
@@ -198,9 +211,13 @@ class FusedUpdate(torch.optim.Optimizer):
         if not gradients:
             measured.append(torch.zeros(2, dtype=torch.float64))
             return
-        if found_inf is not None and found_inf.device.type == "cpu" and found_inf.item():
-            measured.append(torch.full((2,), math.nan, dtype=torch.float64))
-            return
+        if found_inf is not None and found_inf.device.type == "cpu":
+            if found_inf.item():
+                measured.append(torch.full((2,), math.nan, dtype=torch.float64))
+                return
+            found_inf = None
+        elif found_inf is not None:
+            found_inf = (found_inf != 0).float()  # GradScaler adds up devices, and torch's routine looks for a 1
         gradients = part.layouts.arranged(gradients)
         if clip_factor is not None:
             grad_scale = (1.0 if grad_scale is None else grad_scale) / clip_factor
@@ -228,6 +245,7 @@ class FusedUpdate(torch.optim.Optimizer):
         parts: dict[tuple[object, ...], Part] = {}
         waiting: list[Tensor] = []
         self._forms = [self._form(group) for group in self.param_groups]
+        self._listed = [[*group["params"]] for group in self.param_groups]
         for number, group in enumerate(self.param_groups):
             for parameter in group["params"]:
                 copy = self.copies.get(parameter)
@@ -242,6 +260,7 @@ class FusedUpdate(torch.optim.Optimizer):
                 part.sources.append(source)
                 part.groups.append(number)
                 part.copies += [] if copy is None else [copy]
+        self._held = []
         for kind, part in parts.items():
             self._complete(part, by_kernel=kind[0] == "kernel")
         if not any(part.launch for part in parts.values()):
@@ -267,6 +286,7 @@ class FusedUpdate(torch.optim.Optimizer):
         part.steps = list(part.steps_as_one.unbind())
         names = self._state_names(self.param_groups[part.groups[0]])
         part.states = [[self._state_tensor(parameter, name) for parameter in part.parameters] for name in names]
+        self._held += [(part.parameters[0], name, state[0]) for name, state in zip(names, part.states, strict=True)]
         for parameter, step in zip(part.parameters, part.steps, strict=True):
             self._keep_step(parameter, step)
         if by_kernel:
@@ -276,11 +296,11 @@ class FusedUpdate(torch.optim.Optimizer):
                 self._kernel(),
                 self._form(group) or {},
                 part.parameters,
+                part.sources,
                 part.states,
                 part.copies,
                 part.groups,
                 part.steps_as_one,
-                part.sources[0].dtype,
                 self._measures,
             )
 
@@ -329,4 +349,6 @@ def _without_compiler(method: Callable[..., Any]) -> Callable[..., Any]:
     return method if "torch._dynamo" in sys.modules else inspect.unwrap(method)
 
 
+# In a function that is compiled the update stays a call of its own: torch's compiler would trace it, and lose it.
+_step_eagerly = torch._disable_dynamo(FusedUpdate.step)  # type: ignore[attr-defined]
 _step_with_hooks = torch.optim.Optimizer.profile_hook_step(FusedUpdate._step)

@@ -20,9 +20,10 @@ WARPS = 4
 class Launch:
     """Updates `parameters` (fp32, dense, on one device) with `states`, each laid out as its parameter.
 
-    `groups` are the numbers of their parameter groups, `copies` tensors of one format with the shape of their
-    parameters or None, `steps` (tensors,) fp32 the updates that each tensor has had, `form` the kernel's own constants.
-    The table of addresses, the squares' partial sums and the counter of finished programs belong to the launch.
+    Gradients are those of `sources`: of the parameters, or of copies in one format. `groups` are the numbers of their
+    parameter groups, `copies` tensors of one format with the shape of their parameters or None, `steps` (tensors,) fp32
+    the updates that each tensor has had, `form` the kernel's own constants. The table of addresses, the squares'
+    partial sums and the counter of finished programs belong to the launch.
     """
 
     def __init__(
@@ -30,15 +31,16 @@ class Launch:
         kernel: Any,
         form: Mapping[str, object],
         parameters: Sequence[Tensor],
+        sources: Sequence[Tensor],
         states: Sequence[Sequence[Tensor]],
         copies: Sequence[Tensor] | None,
         groups: Sequence[int],
         steps: Tensor,
-        gradient_dtype: torch.dtype,
         statistics: bool,
     ) -> None:
-        device = parameters[0].device
+        device, gradient_dtype = parameters[0].device, sources[0].dtype
         self._kernel, self._parameters, self._copies, self._steps = kernel, parameters, copies, steps
+        self._sources = sources
         self._table = TensorTable([p.numel() for p in parameters], groups, device)
         chunks = len(self._table.chunks)
         nothing = [0] * len(parameters)
@@ -58,14 +60,13 @@ class Launch:
 
     def __call__(
         self,
-        gradients: list[Tensor | None],
         settings: Settings,
         grad_scale: Tensor | None,
         clip_factor: Tensor | None,
         found_inf: Tensor | None,
     ) -> None:
         """Update in place; a tensor whose gradient is None stays as it is. No host sync."""
-        arranged, addresses = self._addresses(gradients)  # a copy among them must live until the kernel is queued
+        arranged, addresses = self._gradients()  # a copy among them must live until the kernel is queued
         with torch.cuda.device_of(self._one):  # where Triton launches
             self._kernel[(len(self._table.chunks),)](
                 self._table.at(addresses),
@@ -86,19 +87,21 @@ class Launch:
                 **self._constants,
             )
 
-    def _addresses(self, gradients: list[Tensor | None]) -> tuple[list[Tensor | None], tuple[int, ...]]:
-        """The gradients, copied where they do not lie as their parameters, and the rows of addresses."""
-        arranged = self._layouts.arranged(list(gradients))
-        addresses = self._rows(arranged)
+    def _gradients(self) -> tuple[list[Tensor], tuple[int, ...]]:
+        """Copied where they do not lie as their parameters, and the rows of addresses. What has none stands for it."""
+        absent = [source.grad is None for source in self._sources]
+        gradients = [source if (gradient := source.grad) is None else gradient for source in self._sources]
+        arranged = self._layouts.arranged([*gradients])
+        addresses = self._rows(arranged, absent)
         if not self._table.knows(addresses) and self._layouts.look(gradients):
-            arranged = self._layouts.arranged(list(gradients))
-            addresses = self._rows(arranged)
+            arranged = self._layouts.arranged([*gradients])
+            addresses = self._rows(arranged, absent)
         return arranged, addresses
 
-    def _rows(self, gradients: Sequence[Tensor | None]) -> tuple[int, ...]:
+    def _rows(self, gradients: Sequence[Tensor], absent: Sequence[bool]) -> tuple[int, ...]:
         return (
             *[parameter.data_ptr() for parameter in self._parameters],
-            *[ABSENT if gradient is None else gradient.data_ptr() for gradient in gradients],
+            *[ABSENT if none else gradient.data_ptr() for gradient, none in zip(gradients, absent, strict=True)],
             *self._states[0],
             *self._states[1],
             *([copy.data_ptr() for copy in self._copies] if self._copies else self._nothing),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fastbs.errors import BadInput
 from fastbs.kernels.availability import is_captured
 
 # Rows of the table; a column is a tensor.
@@ -58,21 +59,24 @@ class TensorTable:
                     self._copied[slot] = torch.cuda.Event()
                     self._copied[slot].record()
         if captured:
-            self._captured.add(slot)
+            self._keep(slot)
         return self._device[slot]
+
+    def _keep(self, slot: int) -> None:
+        """For a graph. One stays free: updates outside of graphs need it."""
+        if len(self._captured | {slot}) == SLOTS:
+            raise BadInput(f"{SLOTS} graphs of one optimizer, each with gradients elsewhere: {SLOTS - 1} are possible")
+        self._captured.add(slot)
 
     def _free_slot(self) -> int:
         """An unused one, else the one looked up longest ago that no captured graph reads."""
         unused = set(range(SLOTS)) - set(self._slots.values())
         if unused:
             return unused.pop()
-        addresses = next((known for known, slot in self._slots.items() if slot not in self._captured), None)
-        if addresses is None:
-            raise RuntimeError(f"more than {SLOTS} captured graphs update these parameters; make a new optimizer")
-        return self._slots.pop(addresses)
+        return self._slots.pop(next(known for known, slot in self._slots.items() if slot not in self._captured))
 
     def _write(self, slot: int, addresses: tuple[int, ...]) -> None:
-        if slot in self._copied:
+        if slot in self._copied and not is_captured(self._where):  # a capture begins when all is done
             self._copied[slot].synchronize()  # the last copy from this slot, SLOTS tables ago
         host = self._host[slot]
         rows = torch.tensor(addresses, dtype=torch.int64).view(ADDRESSES, -1)

@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.testing._internal.two_tensor import TwoTensor
 
 from fastbs.errors import BadInput
 from fastbs.kernels import FusedAdamW, FusedSGD, fused_update
@@ -94,10 +95,12 @@ def test_a_cycle_of_rate_and_momentum_is_followed(rule):
 
 
 def otherwise(gradient, turn):
-    """At first as the parameter; then transposed where there are dimensions for it, at the end as at first."""
+    """As the parameter, transposed, in the middle of something longer, and as the parameter again."""
     if gradient.ndim < 2 or turn in (0, 5):
         return gradient
-    return gradient.transpose(0, 1).contiguous().transpose(0, 1)
+    if turn in (1, 2):
+        return gradient.transpose(0, 1).contiguous().transpose(0, 1)
+    return torch.cat([gradient, gradient], -1)[..., : gradient.shape[-1]]
 
 
 @both
@@ -161,6 +164,143 @@ def test_a_net_that_is_laid_out_anew_after_the_first_update_is_refused(rule):
 
 
 @both
+@pytest.mark.parametrize("shape", [(6, 3, 3, 3), (4, 3)], ids=["longer", "flatter"])
+def test_a_parameter_that_has_another_shape_than_its_state_is_refused(rule, shape):
+    """The routines would write behind the end of the state."""
+    weight, other = parameters([(4, 3, 3, 3), (2, 2)])
+    optimizer = rule([weight, other], **OWN[rule])
+    for one in (weight, other):
+        one.grad = torch.ones_like(one)
+    optimizer.step()
+    weight.grad = None
+    weight.data = torch.zeros(shape)
+    weight.grad = torch.ones(shape).transpose(0, 1).contiguous().transpose(0, 1)
+    with pytest.raises(BadInput, match=r"changed device, format, shape or layout"):
+        optimizer.step()
+
+
+@both
+def test_parameters_may_be_taken_out_exchanged_and_put_in(rule):
+    def groups(weights):
+        return [{"params": weights[:1], "lr": 0.05}, {"params": weights[1:2], "lr": 0.02}, {"params": weights[2:]}]
+
+    def edit(optimizer, turn):
+        first, second, third = optimizer.param_groups
+        if turn == 1:
+            first["params"], second["params"] = second["params"], first["params"]
+        if turn == 2:
+            optimizer.param_groups.reverse()
+        if turn == 3:
+            first["params"].append(third["params"].pop())
+        if turn == 4:
+            first["params"].reverse()
+
+    def after(make):
+        return trained(lambda weights, **given: make(groups(weights), **given), edit, **OWN[rule])
+
+    for one, other in zip(after(rule), after(TORCH[rule]), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+
+
+@both
+@pytest.mark.parametrize("way", ["cleared", "replaced"])
+def test_a_state_that_was_emptied_or_replaced_counts(rule, way):
+    def edit(optimizer, turn):
+        if turn == 3 and way == "cleared":
+            optimizer.state.clear()
+        elif turn == 3:
+            for state in optimizer.state.values():
+                state.update({name: value * 0.5 for name, value in state.items() if name != "step"})
+
+    assert_like_torch(rule, edit)
+
+
+@both
+def test_a_parameter_may_be_exchanged_with_its_state(rule):
+    """What pruning and densification do."""
+
+    def grow(optimizer, turn):
+        (group,) = optimizer.param_groups
+        if turn == 3:
+            old = group["params"][0]
+            state = optimizer.state.pop(old)
+            new = nn.Parameter(torch.cat([old.detach(), old.detach()]))
+            group["params"][0] = new
+            optimizer.state[new] = {
+                name: torch.cat([value, value]) if value.ndim else value for name, value in state.items()
+            }
+
+    def after(make):
+        weights, generator = parameters([(4, 3), (5,)]), torch.Generator().manual_seed(1)
+        optimizer = make(weights, **OWN[rule])
+        for turn in range(5):
+            grow(optimizer, turn)
+            for weight in optimizer.param_groups[0]["params"]:
+                weight.grad = torch.randn(weight.shape, generator=generator)
+            optimizer.step()
+        return optimizer.param_groups[0]["params"]
+
+    for one, other in zip(after(rule), after(TORCH[rule]), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+
+
+@both
+def test_a_step_within_a_compiled_function_is_made(rule):
+    """torch's compiler traced it once, and left nothing of it."""
+
+    def after(make, *, compiled):
+        (weight,) = parameters([(4, 3)])
+        optimizer = make([weight], **OWN[rule])
+
+        def train(inputs):
+            optimizer.zero_grad()
+            (inputs @ weight).square().sum().backward()
+            optimizer.step()
+
+        run = torch.compile(train, backend="eager") if compiled else train
+        for turn in range(3):
+            run(torch.full((2, 4), float(turn)))
+        return weight.detach()
+
+    torch.testing.assert_close(after(rule, compiled=True), after(TORCH[rule], compiled=False), rtol=1e-6, atol=1e-6)
+
+
+@both
+def test_step_hooks_are_given_what_torch_gives_them(rule):
+    def given(make):
+        (weight,) = parameters([(3,)])
+        weight.grad = torch.ones(3)
+        optimizer, seen = make([weight], **OWN[rule]), []
+        optimizer.register_step_pre_hook(lambda one, args, kwargs: seen.append((len(args), kwargs)))
+        optimizer.register_step_post_hook(lambda one, args, kwargs: seen.append((len(args), kwargs)))
+        optimizer.step()
+        return seen
+
+    assert given(rule) == given(TORCH[rule])
+
+
+@both
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("scale", [None, 8.0])
+def test_weights_in_16_bits_follow_those_in_64(rule, dtype, scale):
+    """torch's fused SGD on a CPU is off by as much as an update from 16 numbers on."""
+    drawn, generator = parameters([(35,), (8, 40)]), torch.Generator().manual_seed(2)
+    narrow = [nn.Parameter(weight.detach().to(dtype)) for weight in drawn]
+    wide = [nn.Parameter(weight.detach().double()) for weight in narrow]
+    ours, theirs = rule(narrow, **OWN[rule]), TORCH[rule](wide, **OWN[rule], foreach=False)
+    ours.grad_scale = None if scale is None else torch.tensor(scale)
+    for _ in range(4):
+        for one, other in zip(narrow, wide, strict=True):
+            one.grad = torch.randn(one.shape, generator=generator).to(dtype)
+            other.grad = one.grad.double() / (scale or 1.0)
+        ours.step()
+        theirs.step()
+    for one, other in zip(narrow, wide, strict=True):
+        most = 8 * torch.finfo(dtype).eps * (1 + other.detach().abs())
+        assert ((one.detach().double() - other.detach()).abs() < most).all()
+
+
+@both
 def test_what_fused_routines_get_wrong_is_refused(rule):
     table = nn.Embedding(10, 4, sparse=True)
     table(torch.tensor([1, 2])).sum().backward()
@@ -170,11 +310,22 @@ def test_what_fused_routines_get_wrong_is_refused(rule):
     several.grad = torch.ones(3)
     imaginary = nn.Parameter(torch.zeros(3, dtype=torch.complex64))
     imaginary.grad = torch.ones(3, dtype=torch.complex64)
-    for parameter, why in ((table.weight, "sparse"), (gapped, "gaps"), (several, "overlaps"), (imaginary, "complex64")):
+    nowhere = nn.Parameter(torch.zeros(3, device="meta"))
+    nowhere.grad = torch.ones(3, device="meta")
+    wrapped = nn.Parameter(TwoTensor(torch.zeros(3), torch.zeros(3)))
+    wrapped.grad = TwoTensor(torch.ones(3), torch.ones(3))
+    for parameter, why in (
+        (table.weight, "sparse"),
+        (gapped, "gaps"),
+        (several, "overlaps"),
+        (imaginary, "complex64"),
+        (nowhere, "Parameter on meta holds no numbers"),
+        (wrapped, "holds no numbers of its own"),
+    ):
         before = parameter.detach().clone()
         with pytest.raises(BadInput, match=why):
             rule([parameter], **OWN[rule]).step()
-        assert torch.equal(parameter, before)
+        assert parameter.is_meta or torch.equal(parameter, before)
 
 
 @both

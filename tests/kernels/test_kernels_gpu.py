@@ -105,6 +105,20 @@ def test_a_void_update_changes_nothing(rule):
 
 
 @both
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=["kernel", "torch"])
+def test_overflows_of_two_devices_void_an_update_as_one_does(rule, dtype):
+    """GradScaler adds them up: 2."""
+    weight = torch.nn.Parameter(torch.ones(100, device=DEVICE, dtype=dtype))
+    weight.grad = torch.ones_like(weight)
+    optimizer = rule([weight], **GIVEN[rule])
+    optimizer.step()
+    before = weight.detach().clone()
+    optimizer.found_inf = torch.tensor(2.0, device=DEVICE)
+    optimizer.step()
+    assert torch.equal(weight, before)
+
+
+@both
 def test_an_update_is_one_launch(rule):
     from fastbs.profiling.operators import count_operators
 
