@@ -144,6 +144,7 @@ class SweepConfig:
     stop_dominated: bool = False  # of runs to a target, those that cannot be the fastest any more
     controls: bool = True
     control_at: int | None = None  # None: the largest batch size
+    accuracy_margin: float = 0.01  # a loss of top1 (a fraction) that counts as none
     images: int = 500_000  # the post's extrapolation: so many images ...
     hours: float = 12.0  # ... took so long at the smallest batch size
 
@@ -162,6 +163,8 @@ class SweepConfig:
             raise BadInput("stop-dominated: needs runs to a target; add --until-target")
         if not 0 < self.hours < math.inf:
             raise BadInput(f"hours: {self.hours} is not a number above 0")
+        if not 0 < self.accuracy_margin < 1:
+            raise BadInput(f"accuracy-margin: {self.accuracy_margin} is not a top1 fraction in (0, 1)")
         if self.control_at is not None and self.control_at not in self.batch_sizes:
             raise BadInput(f"control-at: {self.control_at} is not one of the batch sizes {_listed(self.batch_sizes)}")
 

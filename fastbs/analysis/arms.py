@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import math
+
 from fastbs.analysis.budget import total_updates
 from fastbs.analysis.learning_rate import scaled_beta2, scaled_lr
 from fastbs.config import LrRule, SweepConfig
 
-MAIN, SAME_UPDATES, SCALED_LR = "main", "same-updates", "scaled-lr"
+MAIN, SAME_UPDATES, ROOT_LR, SCALED_LR = "main", "same-updates", "root-lr", "scaled-lr"
+RATE_CONTROLS = (ROOT_LR, SCALED_LR)
 
 
 def planned_lr(config: SweepConfig, arm: str, batch_size: int) -> float:
-    """Main runs and the same updates: by the sweep's rule. The scaled rate: that of the smallest size x B/B0."""
-    smallest = config.batch_sizes[0]
-    if arm == SCALED_LR:
-        return _rate(config, smallest) * batch_size / smallest
+    """Main runs and the same updates: by the sweep's rule. Other controls: see `rate_factor`."""
+    if arm in RATE_CONTROLS:
+        smallest = config.batch_sizes[0]
+        return _rate(config, smallest) * rate_factor(arm, batch_size / smallest)
     return _rate(config, batch_size)
+
+
+def rate_factor(arm: str, ratio: float) -> float:
+    """By what a control scales the rate of the smallest batch size, at `ratio` times that size.
+
+    In proportion, as SGD's rule has it, and by the root, as Adam's has it: where neither takes a loss away, it is less
+    likely that a third rate would.
+    """
+    return ratio if arm == SCALED_LR else math.sqrt(ratio)
 
 
 def planned_beta2(config: SweepConfig, batch_size: int) -> float:

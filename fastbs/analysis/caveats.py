@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections import Counter
 
 from fastbs.analysis.arms import rate_is_scaled
-from fastbs.analysis.censored import runs_needed
 from fastbs.analysis.claim_accuracy import under_trained
 from fastbs.analysis.evidence import PENDING, Evidence, Setting
+from fastbs.analysis.paired import paired_ratio
 from fastbs.analysis.phrases import listed, percent, top1
 from fastbs.analysis.rows import input_wait_share
 
-MANY = 1000  # seeds that nobody would run
 INPUT_BOUND = 0.05  # part of the training time spent waiting for images above which a row says so
 
 
 def caveats(evidence: Evidence) -> list[str]:
     """Sentences for the reader of any table, then those that this sweep gives cause for."""
     found = [_validation(evidence), _not_tested(evidence), _seeds(evidence), _not_ok(evidence)]
-    found += [_shared(evidence), _misses(evidence), _confounded(evidence), _coarse(evidence), _undecided(evidence)]
-    found += [_accumulated(evidence), _under_trained(evidence), _too_few_evaluations(evidence), _input_bound(evidence)]
+    found += [_session(evidence), _shared(evidence), _misses(evidence), _confounded(evidence), _coarse(evidence)]
+    found += [_undecided(evidence), _accumulated(evidence), _under_trained(evidence), _too_few_evaluations(evidence)]
+    found += [_input_bound(evidence)]
     return [caveat for caveat in found if caveat]
 
 
 def _validation(evidence: Evidence) -> str:
     errors = [error for setting in evidence.sizes if (error := evidence.sampling_error(setting)) is not None]
     bounds = sorted({f"{100 * error:.1f}" for error in (min(errors), max(errors))}, key=float) if errors else []
-    sampling = f", ±{' to '.join(bounds)} points by sampling alone" if bounds else ""
-    test = "" if evidence.dataset["test"] else "; no test set"
-    return f"{evidence.dataset['validation']:,} validation images{sampling}; one split{test}."
+    images = f"{evidence.dataset['validation']:,} validation images"
+    other = f"Other {images} could move top1 by {' to '.join(bounds)} points (95 %)" if bounds else images
+    test = "" if evidence.dataset["test"] else ", no test set"
+    return f"{other}; one split{test}."
 
 
 def _not_tested(evidence: Evidence) -> str:
@@ -53,6 +53,12 @@ def _not_ok(evidence: Evidence) -> str:
                 said[status if status == PENDING else status + where] += n
     told = ", ".join(f"{n} {what}" for what, n in said.items())
     return f"{total['not']} of {total.total()} runs count in no mean: {told}." if said else ""
+
+
+def _session(evidence: Evidence) -> str:
+    """What the intervals of times leave out."""
+    timed = any(map(evidence.timed, evidence.sizes))
+    return "Times are of one session on this machine; another session may differ by more." if timed else ""
 
 
 def _shared(evidence: Evidence) -> str:
@@ -102,28 +108,19 @@ def _coarse(evidence: Evidence) -> str:
 
 
 def _undecided(evidence: Evidence) -> str:
-    """How many more seeds would tell the two fastest sizes apart; nothing where one of them misses the target."""
+    """Which of the two fastest sizes is the first is open; nothing where one of them misses the target."""
     times = _fastest_two(evidence)
     if times is None or evidence.target is None:
         return ""
-    settings = [setting for setting, _ in times]
-    both = [list(evidence.times_to_target(s, evidence.target).values()) for s in settings]
-    n = min(map(len, both))
-    if n < 2 or any(None in times for times in both):
+    (first, _), (second, _) = times
+    both = [evidence.times_to_target(setting, evidence.target) for setting in (first, second)]
+    if any(None in by_seed.values() for by_seed in both):
         return ""
-    logs = [[math.log(time) for time in times if time] for times in both]
-    spread = math.sqrt(statistics.fmean(map(statistics.variance, logs)))
-    difference = math.expm1(abs(statistics.fmean(logs[1]) - statistics.fmean(logs[0])))
-    needed = runs_needed(spread, difference) if difference > 0 else MANY
-    if needed <= n:
+    known = [{seed: time for seed, time in by_seed.items() if time is not None} for by_seed in both]
+    ratio = paired_ratio(known[1], known[0])
+    if ratio is None or not ratio.bounded or not ratio.touches(1, 1):
         return ""
-    sizes = f"{settings[0].batch_size} or {settings[1].batch_size}"
-    open_ = f"Which of batch {sizes} is first to {top1(evidence.target)} is open"
-    return (
-        f"{open_}; {needed - n} more seed{'s' if needed - n > 1 else ''} would decide it."
-        if needed < MANY
-        else f"{open_}; they are as good as equal."
-    )
+    return f"Which of batch {first.batch_size} or {second.batch_size} is first to {top1(evidence.target)} is open."
 
 
 def _fastest_two(evidence: Evidence) -> list[tuple[Setting, float]] | None:

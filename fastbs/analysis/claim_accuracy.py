@@ -6,26 +6,29 @@ from typing import Any
 
 from fastbs.analysis.controls import Attribution
 from fastbs.analysis.evidence import Evidence
-from fastbs.analysis.finding import POINT, Finding, Verdict, number
-from fastbs.analysis.phrases import listed, loss, points_interval, seeds
+from fastbs.analysis.finding import Finding, Verdict, number
+from fastbs.analysis.phrases import listed, points_interval, seeds
 from fastbs.analysis.trend import Trend, fit_trend
 from fastbs.analysis.why import attribution, why
+
+CLAIM = "accuracy falls with batch size"
+CAUSES: dict[str, Verdict] = {"rate": "true for another reason", "size": "true", "open": "true, cause open"}
 
 
 def accuracy_claim(evidence: Evidence) -> Finding:
     """The trend over all sizes decides whether accuracy falls; the controls at one size decide why.
 
-    true: the whole interval of the slope is below 0, and no control explains the loss. true for another reason: it is,
-    and a control does. not seen here: the interval reaches 0 and excludes a fall of a point per doubling. cannot tell:
-    it reaches 0 but is wider than that, fewer than two seeds have every size, or runs ended at unequal budgets.
+    true: a fall is proven, and the controls exclude that the rate, the updates or both together explain it. true for
+    another reason: a fall is proven, and a scaled rate takes it away. true, cause open: a fall is proven, its cause
+    is not. not seen here: a fall of a point per doubling is excluded, or a rise is proven on the way. cannot tell:
+    anything else, fewer than two seeds have every size, or runs ended at unequal budgets.
     """
     if evidence.unequal:
-        text = f"{evidence.unequal}."
-        return Finding("accuracy falls with batch size", "cannot tell", text, _numbers(evidence, "", None))
+        return Finding(CLAIM, "cannot tell", f"{evidence.unequal}.", _numbers(evidence, "", None))
     reasons = attribution(evidence)
     try:
         top1 = {setting.batch_size: evidence.top1(setting) for setting in evidence.sizes}
-        trend: Trend | str = fit_trend(top1, evidence.resolution)
+        trend: Trend | str = fit_trend(top1, evidence.spread)
     except ValueError as error:
         trend = str(error)
     verdict = _verdict(trend, reasons)
@@ -34,7 +37,7 @@ def accuracy_claim(evidence: Evidence) -> Finding:
         parts.append(why(evidence, reasons))
     if falling := under_trained(evidence):
         parts.append(f"Under-trained, training loss still falls at the end: batch {listed(falling)}.")
-    return Finding("accuracy falls with batch size", verdict, " ".join(parts), _numbers(evidence, trend, reasons))
+    return Finding(CLAIM, verdict, " ".join(parts), _numbers(evidence, trend, reasons))
 
 
 def under_trained(evidence: Evidence) -> list[int]:
@@ -43,33 +46,42 @@ def under_trained(evidence: Evidence) -> list[int]:
 
 
 def _verdict(trend: Trend | str, reasons: Attribution | None) -> Verdict:
-    if isinstance(trend, str) or not trend.points_per_doubling.bounded:
+    if isinstance(trend, str):
         return "cannot tell"
-    slope = trend.points_per_doubling
-    if slope.high < 0:
-        return "true for another reason" if reasons and reasons.explained_by else "true"
-    return "not seen here" if slope.low > -POINT else "cannot tell"
+    if trend.falls:
+        return CAUSES[reasons.cause if reasons else "open"]
+    return "not seen here" if trend.fall_excluded else "cannot tell"
 
 
 def _trend(evidence: Evidence, trend: Trend | str) -> str:
     if isinstance(trend, str):
         return f"there is no trend: {trend}."
-    slope, sizes = trend.points_per_doubling, trend.batch_sizes
+    sizes, n = trend.batch_sizes, seeds(len(trend.seeds))
+    if not trend.bounded:
+        return "one seed has every size, which proves nothing."
     budget = "updates" if evidence.config.run.updates else "epochs"
-    where = f"points per doubling at equal {budget}, batch {sizes[0]} to {sizes[-1]}, {seeds(slope.n)}"
-    text = f"{points_interval(slope)} {where}."
-    if not slope.bounded:
-        return f"{text} Two seeds at least give an interval."
-    if slope.low <= 0 <= slope.high:
-        text += f" A fall beyond {loss(-slope.low, evidence.dataset['validation'])} points per doubling is excluded."
-    return text
+    if trend.straight:
+        slope = points_interval(trend.points_per_doubling)
+        return f"{slope} points per doubling at equal {budget}, batch {sizes[0]} to {sizes[-1]}, {n}."
+    steps = zip(sizes[1:], trend.from_smallest[1:], strict=True)
+    said = ", ".join(f"{points_interval(step)} at batch {size}" for size, step in steps)
+    return f"points from batch {sizes[0]} at equal {budget}, no straight line: {said}; {n}."
 
 
 def _numbers(evidence: Evidence, trend: Trend | str, reasons: Attribution | None) -> dict[str, Any]:
+    found = None if isinstance(trend, str) else trend
     return {
-        **number("slope_per_doubling", None if isinstance(trend, str) else trend.points_per_doubling),
-        "batch_sizes": [] if isinstance(trend, str) else list(trend.batch_sizes),
-        "seeds": 0 if isinstance(trend, str) else len(trend.seeds),
+        **number("slope_per_doubling", found.points_per_doubling if found else None),
+        "batch_sizes": list(found.batch_sizes) if found else [],
+        "seeds": len(found.seeds) if found else 0,
+        "from_smallest": [
+            {"batch_size": size, **number("difference", step)}
+            for size, step in zip(found.batch_sizes, found.from_smallest, strict=True)
+        ]
+        if found
+        else [],
+        "shape_p": found.shape_p if found else None,
+        "rises": [list(pair) for pair in found.rises] if found else [],
         "sampling_error": [
             {"batch_size": setting.batch_size, "half_width": evidence.sampling_error(setting)}
             for setting in evidence.sizes
@@ -80,7 +92,10 @@ def _numbers(evidence: Evidence, trend: Trend | str, reasons: Attribution | None
             arm: {**number("left_over", control.left_over), **number("gain", control.gain), "share": control.share}
             for arm, control in (reasons.controls if reasons else {}).items()
         },
-        "explained_by": list(reasons.explained_by) if reasons else [],
+        "left_by_both": {arm: number("left", left) for arm, left in (reasons.left_by_both if reasons else {}).items()},
+        "explained_by": ["rate"] if reasons and reasons.cause == "rate" else [],
+        "cause": reasons.cause if reasons else None,
+        "margin": evidence.margin,
         "excluded_loss": reasons.excluded_loss if reasons else None,
         "under_trained": under_trained(evidence),
     }

@@ -15,6 +15,7 @@ from fastbs.analysis.step_time import StepTimeFit, b_half_from_saving, fixed_sha
 
 POST_SAVING = 0.40
 ALMOST = (0.35, 0.45)  # savings that a reader would call almost 40 %
+CLIFF = 0.05  # residual of the line above which it says nothing of sizes that were not measured
 TOO_WIDE = (0.25, 0.55)  # an interval that reaches beyond these does not settle it
 
 
@@ -72,7 +73,7 @@ def _first_step(evidence: Evidence, first: Interval | None) -> str:
     if first is None:
         return "no seed has a run that is ok at both 1 and 2."
     if not first.bounded:
-        return f"{percent(first.estimate)} in the one seed that has both; two seeds at least give an interval."
+        return f"{percent(first.estimate)} in the one seed that has both, which proves nothing."
     return f"{percent_interval(first)}."
 
 
@@ -86,13 +87,14 @@ def _fixed(evidence: Evidence, fit: StepTimeFit | str) -> str:
     size = evidence.smallest.batch_size
     if isinstance(fit, str):
         return f"The fixed share of a step is not known: {fit}."
-    most = percent_interval(fit.saving_interval(size))
-    text = f"Of the step at batch {size}, {most} is fixed cost: no batch size can save more."
+    text = f"Of the step at batch {size}, {percent(fit.fixed_share(size))} is fixed cost by the line."
+    if fit.max_residual > CLIFF:
+        text += f" (The line misses a size by {percent(fit.max_residual)}: it gives no limit.)"
+    elif (most := fit.saving_interval(size)).bounded:
+        text += f" If steps keep to it, no batch size saves more than {percent_interval(most)}."
     share = update_share(evidence, evidence.smallest)
     if share is not None:
         text += f" The weight update is {percent(share)} of the step."
-    if fit.max_residual > 0.05:
-        text += f" (The line misses a size by {percent(fit.max_residual)}: a rough guide.)"
     return text
 
 
@@ -100,8 +102,9 @@ def _fit_numbers(evidence: Evidence, fit: StepTimeFit | str) -> dict[str, Any]:
     size = evidence.smallest.batch_size
     if isinstance(fit, str):
         return {"fixed_share": None, **number("most_any_size_can_save", None), **number("b_half", None)}
+    limit = fit.saving_interval(size) if fit.max_residual <= CLIFF else None
     return {
         "fixed_share": fit.fixed_share(size),
-        **number("most_any_size_can_save", fit.saving_interval(size)),
+        **number("most_any_size_can_save", limit),
         **number("b_half", fit.interval(lambda f: f.b_half)),
     }

@@ -1,4 +1,4 @@
-"""Why a larger batch is less accurate: fewer updates, an unscaled rate, or something left over."""
+"""Why a larger batch is less accurate: an unscaled rate, fewer updates, or the batch size itself."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from fastbs.analysis.finding import POINT
+from fastbs.analysis.arms import RATE_CONTROLS, SAME_UPDATES
 from fastbs.analysis.interval import Interval
-from fastbs.analysis.paired import paired_difference
+from fastbs.analysis.spread import Spread
 
-Cause = Literal["updates", "rate"]
-CAUSES: dict[str, Cause] = {"same-updates": "updates", "scaled-lr": "rate"}  # what each control takes away
 Seeds = Mapping[int, float]  # final top1 (a fraction) by seed
 
 
@@ -22,20 +20,19 @@ class Control:
     left_over: Interval  # control - smallest size
     gain: Interval  # control - larger size without it
     share: float | None  # part of the loss that the control takes away; None without a loss
-    explains: bool
-
-    @property
-    def open(self) -> bool:
-        """It cannot tell: what is left over may be nothing, and it may be much of the loss."""
-        return not self.explains and self.left_over.high >= 0
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Top1 at the controls' batch size against the smallest, and what becomes of the difference under each control."""
+    """Top1 at the controls' batch size against the smallest, and what becomes of the difference under each control.
+
+    "Proven" and "excluded" are by 95 % paired t intervals, so never with fewer than two seeds.
+    """
 
     difference: Interval
     controls: dict[str, Control]  # by arm
+    left_by_both: dict[str, Interval]  # of each scaled rate: what is left if its gain and that of the updates add up
+    margin: float  # a loss of top1 (a fraction) that counts as none
 
     @property
     def loss(self) -> Literal["proven", "not proven", "cannot tell"]:
@@ -45,51 +42,60 @@ class Attribution:
         return "proven" if self.difference.high < 0 else "not proven"
 
     @property
-    def explained_by(self) -> tuple[Cause, ...]:
-        """The causes that each by themselves account for the loss; empty when there is none or none is found."""
-        return tuple(CAUSES[arm] for arm, control in self.controls.items() if control.explains)
+    def cause(self) -> Literal["rate", "size", "open"]:
+        """What the loss comes from, as far as controls can prove it; "open" where no loss is proven.
+
+        rate: a scaled rate, on the same images in as many updates, gains, and excludes a loss beyond the margin.
+        size: a loss is proven under every scaled rate, with as many updates, and if the gains of both add up; and no
+        rate is shown to matter, so that yet another one has no reason to.
+
+        As many updates take more images, so that what they give back may be the images': with images = updates x batch
+        size, "fewer updates" and "averaging costs, and more images help" can be one and the same curve. No accuracy
+        tells them apart, and a loss that only that control takes away stays open.
+        """
+        rates = [control for arm, control in self.controls.items() if arm in RATE_CONTROLS]
+        if self.loss != "proven" or not rates:
+            return "open"
+        if any(control.gain.low > 0 and control.left_over.low > -self.margin for control in rates):
+            return "rate"
+        if not self.left_by_both or not all(control.gain.touches(0, 0) for control in rates):
+            return "open"
+        left = [*(control.left_over for control in self.controls.values()), *self.left_by_both.values()]
+        return "size" if all(loss.high < 0 for loss in left) else "open"
 
     @property
     def excluded_loss(self) -> float | None:
-        """A loss larger than this (fraction) by the batch size itself is excluded; None when nothing bounds it.
+        """A loss larger than this (fraction) by the batch size itself is excluded; None where none is.
 
-        Where a loss is explained: the worst that the interval leaves under the control, the scaled rate before the same
-        updates because it sees as many images (a fixed order, so that the luckier of the two is not picked). Where no
-        loss is proven: the worst that the interval of the difference leaves.
+        The margin, which was chosen before the runs: the end of an interval that was looked at first would be chosen by
+        its luck.
         """
-        if self.loss == "cannot tell":
-            return None
-        if self.loss == "not proven":
-            return max(0.0, -self.difference.low)
-        for arm in ("scaled-lr", "same-updates"):
-            if arm in self.controls and self.controls[arm].explains:
-                return max(0.0, -self.controls[arm].left_over.low)
-        return None
+        return self.margin if self.cause == "rate" else None
 
 
-def attribute(smallest: Seeds, larger: Seeds, controls: Mapping[str, Seeds], resolution: float) -> Attribution | None:
-    """Compare seed by seed; `controls` holds the arms "same-updates" and "scaled-lr", or those of them that exist.
+def attribute(
+    smallest: Seeds, larger: Seeds, controls: Mapping[str, Seeds], spread: Spread, margin: float
+) -> Attribution | None:
+    """Compare seed by seed; `controls` holds "same-updates", "root-lr" and "scaled-lr", or those of them that exist.
 
-    A control explains the loss when the loss is proven, the gain over the larger batch without it is proven, no
-    remaining loss is proven, at least half of the loss is gone, and it is excluded that half of the loss or more (but
-    at least a point) remains ("proven" and "excluded" by a 95 % paired t interval, so never with fewer than two seeds;
-    `resolution` as in `paired_difference`). None when no seed has both sizes.
+    `spread` is that of top1 over the sweep. None when no seed has both sizes.
     """
-    difference = paired_difference(larger, smallest, resolution)
+    difference = spread.difference(larger, smallest)
     if difference is None:
         return None
     found = {}
-    for arm in CAUSES:
+    for arm in (SAME_UPDATES, *RATE_CONTROLS):
         values = controls.get(arm, {})
-        left_over = paired_difference(values, smallest, resolution)
-        gain = paired_difference(values, larger, resolution)
+        left_over = spread.difference(values, smallest)
+        gain = spread.difference(values, larger)
         if left_over and gain:
-            found[arm] = _control(difference, left_over, gain)
-    return Attribution(difference, found)
-
-
-def _control(difference: Interval, left_over: Interval, gain: Interval) -> Control:
-    share = gain.estimate / -difference.estimate if difference.estimate < 0 else None
-    proven = difference.high < 0 < gain.low
-    nothing_left = left_over.high >= 0 and left_over.low > min(-POINT, difference.estimate / 2)
-    return Control(left_over, gain, share, proven and nothing_left and share is not None and share >= 0.5)
+            share = gain.estimate / -difference.estimate if difference.estimate < 0 else None
+            found[arm] = Control(left_over, gain, share)
+    both = {}
+    for arm in found.keys() & set(RATE_CONTROLS) if SAME_UPDATES in found else ():
+        same, scaled = controls[SAME_UPDATES], controls[arm]
+        seeds = smallest.keys() & larger.keys() & same.keys() & scaled.keys()
+        values = [same[seed] + scaled[seed] - larger[seed] - smallest[seed] for seed in sorted(seeds)]
+        if left := spread.mean(values, weight=4.0):
+            both[arm] = left
+    return Attribution(difference, found, both, margin)

@@ -13,6 +13,7 @@ from fastbs.analysis.arms import MAIN, planned_lr, planned_updates
 from fastbs.analysis.convergence import median_with_misses, still_falling
 from fastbs.analysis.hit import Hit, find_hit
 from fastbs.analysis.proportion import sampling_error
+from fastbs.analysis.spread import Spread
 from fastbs.config import SweepConfig
 from fastbs.results.record import STATUSES, Result, RunRecord
 
@@ -60,6 +61,11 @@ class Evidence:
         return self.config.run.target
 
     @property
+    def margin(self) -> float:
+        """A loss of top1 (a fraction) that counts as none; chosen when the sweep was planned."""
+        return self.config.accuracy_margin
+
+    @property
     def until_target(self) -> bool:
         """Whether runs ended where they held the target: then their last accuracies say nothing about batch sizes."""
         return self.config.run.until_target
@@ -80,6 +86,12 @@ class Evidence:
         """Whether a run made fewer updates than its budget would have been without a limit of seconds."""
         budget = planned_updates(self.config, *setting, self.dataset["train"])
         return any(run.result.updates < budget for run in self.ok(setting) if run.result)
+
+    @cached_property
+    def spread(self) -> Spread:
+        """The scatter of top1 over the seeds, from all settings whose runs ended well."""
+        settings = [setting for setting in [*self.sizes, *self.controls] if not self.ended_badly(setting)]
+        return Spread.of([self.top1(setting) for setting in settings], self.resolution)
 
     @property
     def resolution(self) -> float:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from fastbs.analysis.interval import Interval
 
-Verdict = Literal["true", "true for another reason", "not seen here", "cannot tell"]
-POINT = 0.01  # a percentage point of top1: a difference smaller than this decides nothing
+Verdict = Literal["true", "true, cause open", "true for another reason", "not seen here", "cannot tell"]
+POINT = 0.01  # a percentage point of top1
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,10 @@ def points_interval(fraction: Interval) -> str:
     return points(fraction.estimate) + bounds
 
 
-def loss(fraction: float, images: int) -> str:
-    """The size of a loss in points: 0.009 -> "0.9". Never less than one of `images`, all that top1 can resolve."""
-    return _signless_zero(100 * max(fraction, 1 / images), 1)
+def margin_points(fraction: float) -> str:
+    """0.01 -> "1 point", 0.005 -> "0.5 points"."""
+    number = f"{100 * fraction:.3g}"
+    return f"{number} point{'' if number == '1' else 's'}"
 
 
 def top1(fraction: float) -> str:

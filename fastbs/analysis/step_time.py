@@ -14,6 +14,7 @@ from fastbs.analysis.interval import Interval
 from fastbs.analysis.student_t import mean_interval, t_quantile
 
 Array = NDArray[np.float64]
+MISFITS = 3  # residuals of a line by which its end beyond the largest size may be off
 ROUNDING = 1e-24  # squared error of a logarithm that double precision leaves
 
 
@@ -64,10 +65,17 @@ class StepTimeFit:
         return Interval(estimate / factor, estimate, estimate * factor, len(values))
 
     def saving_interval(self, batch_size: float) -> Interval:
-        """`most_any_size_can_save` with its interval, kept within [0, 1]."""
+        """`most_any_size_can_save` with its interval, kept within [0, 1].
+
+        What is left of the time per image is an end that no batch size was measured at. So the interval holds, beside
+        the spread over processes, three times what the line misses a size by: where steps follow B^.9 or B^.95 and not
+        the line, the saving of a batch four times the largest lies above it in 5 % of cases or fewer.
+        """
         left = self.interval(lambda fit: 1 - fit.most_any_size_can_save(batch_size))
-        saving = left.mapped(lambda share: 1 - share)
-        return Interval(max(0.0, saving.low), saving.estimate, saving.high, saving.n) if saving.bounded else saving
+        if not left.bounded:
+            return left.mapped(lambda share: 1 - share)
+        misfit = 1 + MISFITS * self.max_residual
+        return Interval(max(0.0, 1 - left.high * misfit), 1 - left.estimate, 1 - left.low / misfit, left.n)
 
 
 def fit_step_times_by_process(batch_sizes: Sequence[int], seconds: Sequence[Sequence[float]]) -> StepTimeFit:

@@ -11,8 +11,8 @@ from functools import cache
 from fastbs.analysis.interval import Interval
 
 
-def mean_interval(values: Iterable[float], resolution: float = 0.0) -> Interval:
-    """The mean of independent values with its 95 % t interval; ValueError when there are none.
+def mean_interval(values: Iterable[float], resolution: float = 0.0, level: float = 0.95) -> Interval:
+    """The mean of independent values with its t interval, 95 % unless `level` says otherwise; ValueError without any.
 
     `resolution` is the smallest standard deviation that is believed, in the unit of the values: values read on a scale
     that coarse may be equal by luck, which must not look like certainty.
@@ -24,7 +24,7 @@ def mean_interval(values: Iterable[float], resolution: float = 0.0) -> Interval:
     if len(sample) == 1:
         return Interval(-math.inf, mean, math.inf, 1)
     deviation = max(math.sqrt(math.fsum((value - mean) ** 2 for value in sample) / (len(sample) - 1)), resolution)
-    half = t_quantile(0.975, len(sample) - 1) * deviation / math.sqrt(len(sample))
+    half = t_quantile((1 + level) / 2, len(sample) - 1) * deviation / math.sqrt(len(sample))
     return Interval(mean - half, mean, mean + half, len(sample))
 
 

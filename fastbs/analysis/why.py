@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from fastbs.analysis.arms import SAME_UPDATES, SCALED_LR
+from fastbs.analysis.arms import RATE_CONTROLS, ROOT_LR, SAME_UPDATES, SCALED_LR, rate_factor
 from fastbs.analysis.controls import Attribution, attribute
 from fastbs.analysis.evidence import Evidence, Setting
-from fastbs.analysis.phrases import loss, points_interval
-
-HEADS = {
-    ("updates", "rate"): "fewer updates at the same rate",
-    ("updates",): "fewer updates",
-    ("rate",): "the rate was not scaled with the batch",
-}
+from fastbs.analysis.phrases import margin_points, points_interval
 
 
 def attribution(evidence: Evidence) -> Attribution | None:
@@ -23,7 +17,7 @@ def attribution(evidence: Evidence) -> Attribution | None:
     if at == smallest or evidence.ended_badly(smallest) or evidence.ended_badly(at):
         return None
     arms = {setting.arm: evidence.top1(setting) for setting in evidence.controls if not evidence.ended_badly(setting)}
-    return attribute(evidence.top1(smallest), evidence.top1(at), arms, evidence.resolution)
+    return attribute(evidence.top1(smallest), evidence.top1(at), arms, evidence.spread, evidence.margin)
 
 
 def why(evidence: Evidence, reasons: Attribution | None) -> str:
@@ -36,42 +30,53 @@ def why(evidence: Evidence, reasons: Attribution | None) -> str:
             if evidence.ended_badly(s)
         ]
         return f"WHY is not known: {', '.join(lost) or f'no seed has both batch {smallest} and batch {at}'}."
-    images = evidence.dataset["validation"]
     without = f"batch {at} is {points_interval(reasons.difference)} points from batch {smallest}"
-    excluded = reasons.excluded_loss
     if reasons.loss != "proven":
-        text = f"WHY is open: at the controls' size no loss is proven ({without})"
-        return f"{text}." if excluded is None else f"{text}; one beyond {loss(excluded, images)} points is excluded."
+        return f"WHY is open: at the controls' size no loss is proven ({without})."
     tried = _tried(evidence, reasons)
     if not tried:
         return f"WHY is not known: no control has run ({without})."
-    if excluded is None:
-        return f"WHY: {_unexplained(reasons)} ({without}). {tried}."
-    averaging = (
-        f'"Averaging costs accuracy" is NOT SUPPORTED here: a loss beyond {loss(excluded, images)} points is excluded.'
-    )
     beyond = "" if evidence.control_at == evidence.sizes[-1] else f" No control was run beyond batch {at}."
-    return f"WHY: {HEADS[reasons.explained_by]} ({without}). {tried}. {averaging}{beyond}"
+    return f"WHY{_cause(reasons, without)} {tried}.{_conclusion(reasons)}{beyond}"
+
+
+def _cause(reasons: Attribution, without: str) -> str:
+    head = {
+        "rate": ": the rate was not scaled with the batch",
+        "size": ": the batch size itself, as far as these controls reach",
+        "open": " is open",
+    }
+    return f"{head[reasons.cause]} ({without})."
 
 
 def _tried(evidence: Evidence, reasons: Attribution) -> str:
+    """What is left of the loss under each control, scaled rates first: they alone see as many images."""
     at, smallest = evidence.control_at.batch_size, evidence.smallest.batch_size
-    how = {SAME_UPDATES: f"with as many updates as batch {smallest}", SCALED_LR: f"with lr x{at / smallest:g}"}
-    said = []
-    for arm, control in reasons.controls.items():
-        doubt = ", so this control cannot tell" if control.open else ""
-        said.append(f"{how[arm]} it is {points_interval(control.left_over)}{doubt}")
-    said += [f"{how[s.arm]}, {_lost(evidence, s)}" for s in evidence.controls if evidence.ended_badly(s)]
+    ratio = at / smallest
+    how = {arm: f"with lr x{rate_factor(arm, ratio):.3g}" for arm in RATE_CONTROLS}
+    how[SAME_UPDATES] = f"with as many updates as batch {smallest}, on {ratio:g} times the images,"
+    said = [
+        f"{how[arm]} it is {points_interval(reasons.controls[arm].left_over)}" for arm in how if arm in reasons.controls
+    ]
+    said += [f"{how[s.arm].rstrip(',')}, {_lost(evidence, s)}" for s in evidence.controls if evidence.ended_badly(s)]
     text = "; ".join(said)
     return text[:1].upper() + text[1:]
 
 
-def _unexplained(reasons: Attribution) -> str:
-    controls = reasons.controls.values()
-    if not controls or any(control.open for control in controls):
-        return "the controls cannot tell"
-    some = any(control.gain.low > 0 for control in controls)
-    return "the controls take away a part at most" if some else "not shown by the controls"
+def _conclusion(reasons: Attribution) -> str:
+    if reasons.excluded_loss is not None:
+        beyond = margin_points(reasons.excluded_loss)
+        return f' "Averaging costs accuracy" is NOT SUPPORTED here: a loss beyond {beyond} is excluded.'
+    if reasons.cause == "size":
+        return "" if ROOT_LR in reasons.controls else " Other rates were not tried."
+    said = []
+    scaled, same = reasons.controls.get(SCALED_LR), reasons.controls.get(SAME_UPDATES)
+    if scaled and scaled.gain.low > 0:
+        said.append(f"the scaled rate gives back {points_interval(scaled.gain)} points")
+    if same and same.gain.low > 0:
+        said.append("whether updates or images give it back, no accuracy can tell")
+    text = "; ".join(said)
+    return f" {text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _lost(evidence: Evidence, setting: Setting) -> str:

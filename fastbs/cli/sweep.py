@@ -36,6 +36,9 @@ from fastbs.worker import interruption
 @click.option("--controls/--no-controls", default=None, help="Same updates, scaled rate: runs that tell why.")
 @click.option("--control-at", type=int, help="Batch size of the controls; default: the largest.")
 @click.option(
+    "--accuracy-margin", type=float, help="Loss of top1 that counts as none.  [default: 0.01, a percentage point]"
+)
+@click.option(
     "--stop-dominated",
     is_flag=True,
     default=None,

@@ -17,7 +17,7 @@ Column = tuple[str, Callable[[Line], str]]
 
 FEW = 3  # inference batch sizes in the table at most
 ON = 16  # letters of a machine's name
-WHERE = {"same-updates": ", same updates", "scaled-lr": ", lr scaled"}
+WHERE = {"same-updates": ", same updates", "root-lr": ", lr scaled by the root", "scaled-lr": ", lr scaled"}
 LEGEND = (
     "checked: artefacts that passed, of those exported",
     "top1: trained/exported",

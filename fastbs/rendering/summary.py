@@ -169,7 +169,11 @@ def _control(row: dict[str, Any]) -> str:
 
 
 def _where(row: dict[str, Any]) -> str:
-    what = {"same-updates": "same updates", "scaled-lr": "same epochs, lr scaled"}[row["arm"]]
+    what = {
+        "same-updates": "same updates",
+        "root-lr": "same epochs, lr scaled by the root",
+        "scaled-lr": "same epochs, lr scaled",
+    }[row["arm"]]
     return f"at {row['batch_size']}, {what}"
 
 

@@ -84,7 +84,7 @@ class RunRecord:
     """One run: what was asked for, how it ended, what it measured."""
 
     id: str  # folder name, unique in its sweep
-    arm: str  # "main", or the name of the control: "same-updates", "scaled-lr"
+    arm: str  # "main", or the name of the control: "same-updates", "root-lr", "scaled-lr"
     batch_size: int
     seed: int
     lr: float

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from fastbs.analysis.arms import MAIN, SAME_UPDATES, SCALED_LR, planned_beta2, planned_lr, planned_updates
+from fastbs.analysis.arms import MAIN, ROOT_LR, SAME_UPDATES, SCALED_LR, planned_beta2, planned_lr, planned_updates
 from fastbs.config import RunConfig, SweepConfig
 from fastbs.errors import BadInput
 
@@ -58,6 +58,8 @@ def _arms(sweep: SweepConfig, seed: int, train_images: int) -> list[tuple[str, R
     updates = planned_updates(sweep, SAME_UPDATES, control, train_images)
     if updates != planned_updates(sweep, MAIN, control, train_images):
         arms.append((SAME_UPDATES, run(SAME_UPDATES, control).replace(updates=updates)))
+    if sweep.lr_rule == "constant":
+        arms.append((ROOT_LR, run(ROOT_LR, control)))
     if sweep.lr_rule not in ("linear", "given", "tuned"):
         arms.append((SCALED_LR, run(SCALED_LR, control)))
     return arms

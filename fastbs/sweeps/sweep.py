@@ -107,7 +107,8 @@ def _begin(folder: SweepFolder, config: SweepConfig, dataset: Dataset, executor:
 
 def _refuse_other(folder: SweepFolder, plan: dict[str, Any], config: SweepConfig, dataset: Dataset) -> None:
     requested = config.to_json()
-    there, here = plan["requested"] | plan["requested"]["run"], requested | requested["run"]
+    planned = SweepConfig.from_json(plan["requested"], str(folder.document)).to_json()  # with what is new since then
+    there, here = planned | planned["run"], requested | requested["run"]
     for key, value in here.items():
         if key not in ("run", "data") and there.get(key) != value:
             raise BadInput(
