@@ -18,6 +18,9 @@ class NoiseScale:
 
     The 95 % interval runs from `low` to `high`; where |G|^2 cannot be told from zero, `high` is infinite and only `low`
     is known. It approximates the critical batch size (McCandlish et al. 2018), and grows during training.
+
+    G is the gradient of the loss over the training images, Sigma taken over them. With BatchNorm both are those of
+    passes of the size that was drawn, and Sigma that size times the covariance of a pass.
     """
 
     images: float  # ratio of means over the draws; inf where the mean of |G|^2 is not above zero
@@ -36,8 +39,8 @@ def noise_scale(draws: Sequence[NoiseDraw]) -> NoiseScale:
     """The noise scale from draws at one or several points of training. ValueError without a draw.
 
     Each draw gives unbiased estimates of |G|^2 and tr(Sigma) from the norms of K micro-batches and of their mean (the
-    two-size estimator of McCandlish et al. 2018, appendix A, all K used). Their means over draws are divided, never the
-    estimates of one draw: |G|^2 of a single draw may be negative.
+    two-size estimator of McCandlish et al. 2018, appendix A, all K used), corrected for images that an epoch does not
+    repeat. Their means over draws are divided, never the estimates of one draw: |G|^2 of a single draw may be negative.
 
     The interval is that of the share of |gradient|^2 that averaging K micro-batches leaves, E|mean|^2 / E|one|^2: its
     logarithm is nearly normal, so the delete-one jackknife and Student's t hold from three draws on, where gradients
@@ -67,8 +70,17 @@ def noise_scale(draws: Sequence[NoiseDraw]) -> NoiseScale:
 
 
 def _estimates(draw: NoiseDraw) -> tuple[float, float]:
-    """|G|^2 and tr(Sigma) from one draw."""
+    """|G|^2 and tr(Sigma) from one draw.
+
+    The mean of n of N images without repetition varies by tr(Sigma) (1/n - 1/N), and two micro-batches of one epoch
+    covary by -tr(Sigma)/N. Neglected, as in older draws, that takes tr(Sigma)/N off |G|^2: 10 % where the noise scale
+    is a tenth of N, everything where it is N. Augmentation and dropout vary a gradient without any such limit; their
+    part of tr(Sigma) is corrected too, which is that part of the correction too much.
+    """
     small, parts = draw.micro_batch, len(draw.squared_norms)
-    large = small * parts
     of_one, of_mean = math.fsum(draw.squared_norms) / parts, draw.squared_norm_of_mean
-    return (large * of_mean - small * of_one) / (large - small), (of_one - of_mean) / (1 / small - 1 / large)
+    share = 1 / draw.train_images if draw.train_images else 0.0
+    together = sum(own**2 for own in draw.epoch_parts) / parts**2  # of all pairs, those of one epoch
+    one, mean = 1 / small - share, 1 / (small * parts) - share * together  # variances, in tr(Sigma)
+    trace = (of_one - of_mean) / (one - mean)
+    return of_one - trace * one, trace
