@@ -40,14 +40,17 @@ def with_spread(value: float | None, spread: float | None) -> str:
 def with_interval(value: float | None, interval: Sequence[float] | None) -> str:
     """1.604, [1.583, 1.625] -> "1.60 [1.58, 1.62]": decimals as the width deserves, the last worth a quarter of it.
 
-    The value always keeps two digits that count and each end one. Without an interval the value stands alone.
+    The value keeps two digits that count and each end one; however narrow the interval, the value has at most four.
+    Without an interval the value stands alone.
     """
     if value is None:
         return NOTHING
     if interval is None:
         return significant(value)
     low, high = interval
-    decimals = -math.floor(math.log10((high - low) / 4)) if high > low else 2 - _exponent(value)
+    decimals = 3 - _exponent(value)
+    if high > low:
+        decimals = min(decimals, -math.floor(math.log10((high - low) / 4)))
     first, *ends = (
         f"{number:,.{max(0, decimals, least - _exponent(number))}f}"
         for number, least in ((value, 1), (low, 0), (high, 0))
