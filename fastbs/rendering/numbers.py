@@ -40,20 +40,18 @@ def with_spread(value: float | None, spread: float | None) -> str:
 def with_interval(value: float | None, interval: Sequence[float] | None) -> str:
     """1.604, [1.583, 1.625] -> "1.60 [1.58, 1.62]": decimals as the width deserves, the last worth a quarter of it.
 
-    The value keeps two digits that count and each end one; however narrow the interval, the value has at most four.
-    Without an interval the value stands alone.
+    The largest of the three numbers has at least two digits that count, the value at most four, and what is above zero
+    is not shown as zero. Without an interval the value stands alone.
     """
     if value is None:
         return NOTHING
     if interval is None:
         return significant(value)
     low, high = interval
-    decimals = 3 - _exponent(value)
-    if high > low:
-        decimals = min(decimals, -math.floor(math.log10((high - low) / 4)))
+    deserved = -math.floor(math.log10((high - low) / 4)) if high > low else 4
+    decimals = max(0, 1 - _exponent(max(abs(low), abs(high))), min(deserved, 3 - _exponent(value)))
     first, *ends = (
-        f"{number:,.{max(0, decimals, least - _exponent(number))}f}"
-        for number, least in ((value, 1), (low, 0), (high, 0))
+        f"{number:,.{max(decimals, -_exponent(number) if low >= 0 else 0)}f}" for number in (value, low, high)
     )
     return f"{first} [{', '.join(ends)}]"
 

@@ -26,6 +26,14 @@ def test_what_else_a_rule_changes_stands_beside_the_rate_and_its_warnings_below(
     assert card_lines(cards())[-1] == "batch 128: 16 times the rate of batch 8 without warm-up"
 
 
+def test_a_warning_of_several_sizes_is_one_line():
+    config = SweepConfig(
+        run=RunConfig(data="photos", optimizer="adamw", weight_decay=0.1), batch_sizes=(8, 16, 32), lr_rule="sqrt"
+    )
+    *_, last = card_lines([make_card(config, size, None).to_json() for size in config.batch_sizes])
+    assert last.startswith("batch 16, 32: weight decay of batch 8; ")
+
+
 def test_one_card_is_one_line():
     assert card_line(cards()[1]).startswith("sgd, lr 0.16 (linear), momentum 0.9, ")
 
