@@ -173,6 +173,22 @@ def test_without_the_number_of_images_a_draw_is_one_of_endless_data():
     assert noise_scale(old).gradient_squared == pytest.approx(squared - trace / 60, rel=0.05)
 
 
+def test_where_noise_is_not_of_images_alone_the_interval_still_holds_the_truth():
+    """Half of the variance is new with every look at an image, as by augmentation: the correction is too much there."""
+    rng = np.random.default_rng(7)
+    images = rng.standard_normal((200, 50))
+    images += 0.1 - images.mean(axis=0)
+    truth = (images.var(axis=0, ddof=1).sum() + 50) / (50 * 0.1**2)
+
+    def drawn():
+        looks = images[rng.permutation(200)[:160]] + rng.standard_normal((160, 50))
+        return dataclasses.replace(draw(looks.reshape(8, 20, 50).mean(axis=1), 20), train_images=200, epoch_parts=(8,))
+
+    found = [noise_scale([drawn() for _ in range(40)]) for _ in range(200)]
+    assert sum(one.low <= truth <= one.high for one in found) >= 0.95 * 200
+    assert np.median([one.images for one in found]) == pytest.approx(truth / (1 + 0.5 * truth / 200), rel=0.1)
+
+
 def test_no_draw_is_refused():
     with pytest.raises(ValueError, match="no draws"):
         noise_scale([])
