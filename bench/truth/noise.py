@@ -131,7 +131,9 @@ def main(data: str, batch_size: int) -> None:
 
 
 def _text(found: NoiseScale) -> str:
-    return f"above {found.low:,.0f}" if found.lower_bound_only else with_interval(found.images, [found.low, found.high])
+    if found.lower_bound_only:
+        return f"above {found.low:,.0f}" if found.low else "open"
+    return with_interval(found.images, [found.low, found.high])
 
 
 def _held(found: list[NoiseScale], truth: float) -> str:
