@@ -23,6 +23,7 @@ from fastbs.bench.training_step import endless
 from fastbs.config import RunConfig
 from fastbs.data.check import verified_dataset
 from fastbs.kernels import FusedSGD
+from fastbs.models import norm_of
 from fastbs.results.files import dump_json
 from fastbs.training.noise_probe import NoiseProbe
 from fastbs.training.set_up import make_run_loader, make_step, prepare_process
@@ -38,7 +39,7 @@ def compare(run: RunConfig, parts: int) -> Iterator[Row]:
     step = make_step(run, len(dataset.classes), device)
     optimizer = _measuring(step.model, run)
     step.optimizer = optimizer
-    probe = NoiseProbe(run, dataset, device)
+    probe = NoiseProbe(run, dataset, device, norm=norm_of(step.model))
     loader = make_run_loader(run, dataset, "train", device)
     batches = endless(loader)
     updates = int(run.epochs * (len(dataset.train) // run.batch_size)) // parts

@@ -21,6 +21,7 @@ LoaderName = Literal["dali", "resident", "torch", "synthetic"]
 StepMode = Literal["eager", "compile"]
 Augment = Literal["none", "crop-flip", "random-resized"]
 LrRule = Literal["constant", "linear", "sqrt", "beta2-halflife", "given", "tuned"]
+WeightDecayRule = Literal["constant", "timescale"]
 T = TypeVar("T")
 COUNTS = (  # fields of a run that are whole numbers from 1 on
     "batch_size",
@@ -141,6 +142,7 @@ class SweepConfig:
     lr_rule: LrRule = "constant"
     lr_at: int | None = None  # batch size at which run.lr holds; None: the smallest
     lrs: tuple[tuple[int, float], ...] = ()  # (batch size, rate): given by the user, or tuned
+    weight_decay_rule: WeightDecayRule = "constant"  # from run.weight_decay, which holds at lr_at too
     stop_dominated: bool = False  # of runs to a target, those that cannot be the fastest any more
     controls: bool = True
     control_at: int | None = None  # None: the largest batch size
@@ -179,6 +181,8 @@ class SweepConfig:
                 raise BadInput(f"lrs: {size}:{lr} is not a rate above 0")
         if self.lr_rule == "beta2-halflife" and self.run.optimizer != "adamw":
             raise BadInput("lr-rule: beta2-halflife is a rule for AdamW; use --optimizer adamw, or linear")
+        if self.weight_decay_rule == "timescale" and self.run.optimizer != "adamw":
+            raise BadInput("weight-decay-rule: timescale is a rule for AdamW; use --optimizer adamw, or constant")
 
     def to_json(self) -> dict[str, Any]:
         lists = {"batch_sizes": list(self.batch_sizes), "lrs": [list(pair) for pair in self.lrs]}

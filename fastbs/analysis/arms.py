@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from fastbs.analysis.budget import total_updates
-from fastbs.analysis.learning_rate import scaled_beta2, scaled_lr
+from fastbs.analysis.learning_rate import scaled_beta2, scaled_lr, scaled_weight_decay
 from fastbs.config import LrRule, SweepConfig
 
 MAIN, SAME_UPDATES, ROOT_LR, SCALED_LR = "main", "same-updates", "root-lr", "scaled-lr"
@@ -31,6 +31,13 @@ def rate_factor(arm: str, ratio: float) -> float:
 
 def planned_beta2(config: SweepConfig, batch_size: int) -> float:
     return scaled_beta2(config.lr_rule, config.run.beta2, batch_size, config.lr_at or config.batch_sizes[0])
+
+
+def planned_weight_decay(config: SweepConfig, batch_size: int, lr: float) -> float:
+    """Of a run at rate `lr`, by the sweep's rule: the run's own where that is constant."""
+    at = config.lr_at or config.batch_sizes[0]
+    lr_at = dict(config.lrs).get(at, config.run.lr) if config.lr_rule == "given" else config.run.lr
+    return scaled_weight_decay(config.weight_decay_rule, config.run.weight_decay, batch_size / at, lr / lr_at)
 
 
 def planned_updates(config: SweepConfig, arm: str, batch_size: int, train_images: int) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastbs.analysis.bench_identity import IDENTITY
 from fastbs.analysis.measured_cell import MeasuredCell
+from fastbs.analysis.spread import Spread
 from fastbs.analysis.step_time import StepTimeFit
 from fastbs.analysis.sweep_fit import fit_document, fit_steps
 from fastbs.analysis.trend import fit_trend
@@ -107,7 +108,7 @@ def _update_trend(ok: Sequence[Pair]) -> dict[str, Any] | None:
         for cell, row in ok
     }
     try:
-        slopes = fit_trend(logs, resolution=0.0).points_per_doubling
+        slopes = fit_trend(logs, Spread()).points_per_doubling
     except ValueError:
         return None
     trend = slopes.mapped(lambda slope: 100 * math.expm1(slope))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fastbs.analysis.arms import MAIN, planned_beta2, planned_lr
+from fastbs.analysis.arms import MAIN, planned_beta2, planned_lr, planned_weight_decay
 from fastbs.config import SweepConfig
 
 EPS = {"adamw": 1e-8}  # torch's default
@@ -43,20 +43,20 @@ class Card:
 def make_card(config: SweepConfig, batch_size: int, norm: str | None, b_crit: float | None = None) -> Card:
     """The card of a main run. `norm` is what the net has; with `b_crit` (images) the rule's end is looked at too."""
     run = config.run.replace(batch_size=batch_size)
-    adam = run.optimizer == "adamw"
+    adam, lr = run.optimizer == "adamw", planned_lr(config, MAIN, batch_size)
     return Card(
         batch_size=batch_size,
         micro_batch=run.pass_images,
         accumulation=run.accumulation,
         rule=config.lr_rule,
         optimizer=run.optimizer,
-        lr=planned_lr(config, MAIN, batch_size),
+        lr=lr,
         schedule=run.schedule,
         warmup_images=run.warmup_images,
         momentum=run.momentum,
         beta2=planned_beta2(config, batch_size) if adam else None,
         eps=EPS.get(run.optimizer),
-        weight_decay=run.weight_decay,
+        weight_decay=planned_weight_decay(config, batch_size, lr),
         norm_momentum=NORM_MOMENTUM.get(norm or ""),
         warnings=tuple(_warnings(config, batch_size, b_crit)),
     )
@@ -76,6 +76,11 @@ def _warnings(config: SweepConfig, batch_size: int, b_crit: float | None) -> Ite
         yield f"beyond the critical batch size ({b_crit:,.0f}) the rate should grow more slowly than the rule says"
     if config.lr_rule == "sqrt" and adam and ratio * (1 - run.momentum) >= 1:
         yield f"at {ratio:g} times batch {at}, beta1 and beta2 cannot follow the rate any more"
+    one_decay = config.weight_decay_rule == "constant" and config.lr_rule != "linear"
+    if adam and run.weight_decay and one_decay and ratio != 1:
+        yield f"weight decay of batch {at}; --weight-decay-rule timescale has decay x rate in proportion to batch size"
+    if run.schedule != "constant" and b_crit is not None:
+        yield f"under a {run.schedule} rate images to a target, and so B_crit, depend on the length of the run"
     if config.lr_rule == "beta2-halflife":
         beta2 = planned_beta2(config, batch_size)
         if beta2 < 0.5 ** (1 / LEAST_HALF_LIFE):

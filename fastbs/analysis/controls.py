@@ -95,7 +95,7 @@ def attribute(
     for arm in found.keys() & set(RATE_CONTROLS) if SAME_UPDATES in found else ():
         same, scaled = controls[SAME_UPDATES], controls[arm]
         seeds = smallest.keys() & larger.keys() & same.keys() & scaled.keys()
-        values = [same[seed] + scaled[seed] - larger[seed] - smallest[seed] for seed in sorted(seeds)]
-        if left := spread.mean(values, weight=4.0):
+        sums = [same[seed] + scaled[seed] - larger[seed] - smallest[seed] for seed in sorted(seeds)]
+        if left := spread.mean(sums, weight=4.0):
             both[arm] = left
     return Attribution(difference, found, both, margin)

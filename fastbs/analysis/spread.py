@@ -48,9 +48,9 @@ class Spread:
         return cls(prior, prior_df, most_df, resolution)
 
     def mean(self, values: Sequence[float], weight: float = 2.0, level: float = 0.95) -> Interval | None:
-        """Interval of the mean of `values`, one for each seed, each a sum of runs whose squared factors add to `weight`.
+        """Interval of the mean of `values`, one for each seed; None without any, without ends with one.
 
-        2 for a difference of two settings. None without values; without an end with one.
+        Each is a sum of runs whose squared factors add to `weight`: 2 for a difference of two settings.
         """
         n = len(values)
         if not n:

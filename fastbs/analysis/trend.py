@@ -14,6 +14,7 @@ from fastbs.analysis.interval import Interval
 from fastbs.analysis.spread import Spread
 from fastbs.analysis.student_t import f_tail, t_quantile
 
+ROUNDING = 1e-24  # squared error of top1 that double precision leaves
 BENT = 0.05  # level of the test for shape, and of all rises together
 
 
@@ -115,4 +116,4 @@ def _variance(change: NDArray[np.float64], resolution: float) -> float:
     """Of one top1 by what neither its seed nor its size explains: two-way analysis of variance without replicates."""
     centred = change - change.mean(axis=1, keepdims=True)
     squares = float(((centred - centred.mean(axis=0)) ** 2).sum())
-    return max(squares / ((change.shape[1] - 1) * (len(change) - 1)), resolution**2 / 2)
+    return max(squares / ((change.shape[1] - 1) * (len(change) - 1)), resolution**2 / 2, ROUNDING)

@@ -106,6 +106,11 @@ def given(options: dict[str, Any]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in present.items()}
 
 
+weight_decay_rule = click.option(
+    "--weight-decay-rule",
+    type=click.Choice(["constant", "timescale"]),
+    help="timescale: AdamW's decay times rate follows batch size, from --lr-at on.",
+)
 output_format = click.option(
     "--format",
     "style",

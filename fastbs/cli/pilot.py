@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fastbs import config
-from fastbs.cli.options import BatchSizes, Command, experiment_options, given
+from fastbs.cli.options import BatchSizes, Command, experiment_options, given, weight_decay_rule
 from fastbs.cli.quantities import Duration
 from fastbs.errors import BadInput
 from fastbs.results.sweep_folder import SweepFolder
@@ -25,6 +25,7 @@ def pilot_options(command: Command) -> Command:
             click.option("--batch-sizes", type=BatchSizes(), help="Sizes to time; default: powers of two."),
             click.option("--lr-rule", type=click.Choice(["linear", "sqrt", "beta2-halflife"]), help="From --lr-at on."),
             click.option("--lr-at", type=int, help="Batch size at which --lr holds; default: the pilot's."),
+            weight_decay_rule,
             click.option("--pilot", type=click.Path(path_type=Path), help="Folder for them; default: runs/DATA-pilot."),
         ]
     ):

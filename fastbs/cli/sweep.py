@@ -11,7 +11,15 @@ import click
 
 from fastbs import config
 from fastbs.cli.executor_options import executor_options, take_executor
-from fastbs.cli.options import BatchSizes, Rates, experiment_options, given, out_option, output_format
+from fastbs.cli.options import (
+    BatchSizes,
+    Rates,
+    experiment_options,
+    given,
+    out_option,
+    output_format,
+    weight_decay_rule,
+)
 from fastbs.errors import BadInput
 from fastbs.rendering.summary import render_summary
 from fastbs.results.files import read_json
@@ -33,6 +41,7 @@ from fastbs.worker import interruption
 )
 @click.option("--lrs", type=Rates(), help="The rate of each batch size: 1:1e-3,8:4e-3.")
 @click.option("--lr-at", type=int, help="Batch size at which --lr holds; default: the smallest.")
+@weight_decay_rule
 @click.option("--controls/--no-controls", default=None, help="Same updates, scaled rate: runs that tell why.")
 @click.option("--control-at", type=int, help="Batch size of the controls; default: the largest.")
 @click.option(

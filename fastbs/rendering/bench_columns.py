@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fastbs.rendering.bench_inference import net_text, parts_text
-from fastbs.rendering.numbers import NOTHING, count, fraction, percent, significant, size, with_spread
+from fastbs.rendering.numbers import NOTHING, count, percent, significant, size, with_interval
 
 Row = dict[str, Any]
 Column = tuple[str, Callable[[Row], str]]
@@ -57,7 +57,7 @@ def _inference(rows: Sequence[Row]) -> Iterator[Column]:
 
     def speed(row: Row) -> str:
         value, interval = row["images_per_second"], row["images_per_second_interval"]
-        return str(row["status"]) if value is None else _with_interval(value, interval)
+        return str(row["status"]) if value is None else with_interval(value, interval)
 
     yield "batch", lambda row: count(row["batch_size"])
     yield "net", lambda row: net_text(row, rows)
@@ -78,7 +78,7 @@ def _inference(rows: Sequence[Row]) -> Iterator[Column]:
 
 def _update(rows: Sequence[Row]) -> Iterator[Column]:
     yield "update", lambda row: str(row["implementation"])
-    yield "us", lambda row: _with_interval(row["us"], row["us_interval"])
+    yield "us", lambda row: with_interval(row["us"], row["us_interval"])
     yield "GB/s", lambda row: significant(row["gb_per_second"])
     yield "of stream", lambda row: percent(row["stream_share"])
     yield "of fused's time", lambda row: percent(row.get("time_to_fused"))
@@ -90,7 +90,7 @@ def _update(rows: Sequence[Row]) -> Iterator[Column]:
 
 def _accuracy(rows: Sequence[Row]) -> Iterator[Column]:
     yield "batch", lambda row: count(row["batch_size"])
-    yield "top1", lambda row: fraction(row["top1"], _half(row["top1_interval"]))
+    yield "top1", lambda row: with_interval(row["top1"], row["top1_interval"])
     yield f"s to {_target(rows)}", lambda row: significant(row["time_to_target_s"])
     yield "reached", lambda row: f"{row['targets_reached']}/{sum(row['status_counts'].values())}"
     yield "train s", lambda row: significant(row["train_seconds"])
@@ -107,7 +107,7 @@ def _share_at(batch_size: int) -> Callable[[Row], str]:
 
 
 def _step_ms(row: Row) -> str:
-    return _with_interval(row["step_ms"], row["step_ms_interval"])
+    return with_interval(row["step_ms"], row["step_ms_interval"])
 
 
 def _update_ms(row: Row) -> str:
@@ -143,18 +143,6 @@ def _target(rows: Sequence[Row]) -> str:
 
 def _statuses(row: Row) -> str:
     return ", ".join(f"{n} {status}" for status, n in row["status_counts"].items())
-
-
-def _with_interval(value: float | None, interval: list[float] | None) -> str:
-    """A spread up to 10 % as one number; a wider interval of a ratio scale is not symmetric and is shown as it is."""
-    half = _half(interval)
-    if value is None or half is None or interval is None or half <= 0.1 * value:
-        return with_spread(value, half)
-    return f"{significant(value)} [{significant(interval[0])}, {significant(interval[1])}]"
-
-
-def _half(interval: list[float] | None) -> float | None:
-    return None if interval is None else (interval[1] - interval[0]) / 2
 
 
 def _times(ratio: float | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fastbs.rendering.numbers import NOTHING, count, percent, significant
+from fastbs.rendering.numbers import count, percent, significant, with_interval
 
 
 def curve_sentences(curve: Mapping[str, Any], on_gpu: bool) -> list[str]:
@@ -89,8 +89,8 @@ def _fit(curve: Mapping[str, Any], on_gpu: bool) -> str:
         cause = ": the host" if on_gpu and _is_the_host(curve) else ""
         form = f"a line with a floor of {significant(fit['host_ms'])} ms{cause}"
     return (
-        f"{what} = {_with_interval(fit['alpha_ms'], fit['alpha_ms_interval'])} ms fixed"
-        f" + {_with_interval(fit['beta_ms'], fit['beta_ms_interval'])} ms/image, {form}"
+        f"{what} = {with_interval(fit['alpha_ms'], fit['alpha_ms_interval'])} ms fixed"
+        f" + {with_interval(fit['beta_ms'], fit['beta_ms_interval'])} ms/image, {form}"
         f" (worst residual {percent(fit['max_residual'])}{_doubt(fit['max_residual'])})"
     )
 
@@ -117,7 +117,7 @@ def _doubt(residual: float) -> str:
 def _sizes(curve: Mapping[str, Any]) -> Iterator[str]:
     fit = curve["fit"]
     if fit["b_half"] is not None:
-        yield f"B_half {_with_interval(fit['b_half'], fit['b_half_interval'])}"
+        yield f"B_half {with_interval(fit['b_half'], fit['b_half_interval'])}"
     if fit["form"] == "floor":
         yield f"knee at {significant(curve['knee'])}"
     best, least = curve["best"], curve["within_5_percent"]
@@ -143,8 +143,3 @@ def _trend(trend: Mapping[str, Any]) -> str:
     low, high = interval
     verdict = "no dependence on batch size seen" if low <= 0 <= high else "it depends on batch size"
     return f"update's time: {change} [{low:+.1f}, {high:+.1f}] per doubling of batch size: {verdict}"
-
-
-def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:
-    bounds = "" if interval is None else f" [{', '.join(significant(bound) for bound in interval)}]"
-    return NOTHING if value is None else f"{significant(value)}{bounds}"

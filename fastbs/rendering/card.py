@@ -19,11 +19,15 @@ SHARED = {
 
 
 def card_lines(cards: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One line of what every card has alike, one of the rates and of what else differs, one for each warning."""
+    """One line of what every card has alike, one of the rates and of what else differs, and one for each warning."""
     alike = {name for name in SHARED if len({card[name] for card in cards}) == 1}
     shared = [template.format(cards[0][name]) for name, template in _known(cards[0]) if name in alike]
     own = [f"{card['batch_size']}: {', '.join(_own(card, alike))}" for card in cards]
-    warnings = [f"batch {card['batch_size']}: {warning}" for card in cards for warning in card["warnings"]]
+    sizes: dict[str, list[str]] = {}  # that a warning is for
+    for card in cards:
+        for warning in card["warnings"]:
+            sizes.setdefault(warning, []).append(str(card["batch_size"]))
+    warnings = [f"batch {', '.join(own)}: {warning}" for warning, own in sizes.items()]
     return [f"hyper-parameters: {', '.join(shared)}", f"rates ({cards[0]['rule']}): {' · '.join(own)}", *warnings]
 
 

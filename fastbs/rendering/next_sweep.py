@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from fastbs.analysis.arms import planned_weight_decay
 from fastbs.analysis.command_words import budget_words, number_word, option_words, run_words
 from fastbs.config import SweepConfig
 
@@ -29,9 +30,11 @@ def next_sweep(summary: dict[str, Any]) -> list[str] | None:
         return None
     command = ["fastbs", "sweep", run["data"], "--batch-sizes", sizes, "--lr-rule", "linear"]
     command += ["--lr-at", str(smallest), "--lr", number_word(rows[0]["lr"])]
-    command += [*budget_words(run), *run_words(run, summary["dataset"]["train"])]
-    for name in ("images", "hours"):
-        command += option_words(name, config[name], getattr(SweepConfig, name))
+    decay = planned_weight_decay(SweepConfig.from_json(config), smallest, rows[0]["lr"])
+    command += [*budget_words(run), *run_words(run | {"weight_decay": decay}, summary["dataset"]["train"])]
+    for name in ("images", "hours", "weight_decay_rule"):
+        default = getattr(SweepConfig, name)
+        command += option_words(name, config.get(name, default), default)
     command += [] if config["controls"] else ["--no-controls"]
     command += ["--stop-dominated"] if config["stop_dominated"] else []
     return [*command, "--seeds", str(config["seeds"]), "--out", f"runs/{_folder(summary)}-{suffix}"]

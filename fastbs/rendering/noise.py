@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastbs.rendering.numbers import significant
+from fastbs.rendering.numbers import significant, with_interval
+
+WIDE = 10  # times its lower end: an interval that reaches further says nothing that could be used
 
 
 def noise_line(rows: Sequence[Mapping[str, Any]]) -> str:
-    """ "noise scale: 23 [14, 74] at batch 4 · above 17 at batch 128 images"; of whole trainings."""
+    """ "noise scale, images: 23 [14, 74] at batch 4 · above 17 at batch 128"; of whole trainings, 95 % intervals."""
     said = [f"{noise_estimate(row['whole'])} at batch {row['batch_size']:,}" for row in rows]
     return f"noise scale, images: {' · '.join(said)}"
 
 
 def noise_estimate(estimate: Mapping[str, Any]) -> str:
-    """ "23 [14, 74]"; where there is no upper end "above 14"; where one draw says little "about 23"."""
-    low, high = estimate["interval"]
-    if high is None:
-        about = "unknown" if estimate["images"] is None else f"about {_whole(estimate['images'])}"
-        return f"above {_whole(low)}" if low > 0 else about
-    return f"{_whole(estimate['images'])} [{_whole(low)}, {_whole(high)}]"
+    """ "23 [14, 74]"; without an upper end "above 14"; where the interval is too wide to be used "open, about 23"."""
+    images, (low, high) = estimate["images"], estimate["interval"]
+    if high is None and low > 0:
+        return f"above {_whole(low)}"
+    if high is None or high > WIDE * low:
+        return "open" if images is None else f"open, about {_whole(images)}"
+    return with_interval(images, [low, high])
 
 
 def _whole(images: float) -> str:

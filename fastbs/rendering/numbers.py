@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 NOTHING = "-"
 
@@ -36,6 +37,25 @@ def with_spread(value: float | None, spread: float | None) -> str:
     return f"{value:,.{decimals}f} ±{spread:,.{decimals}f}".replace("±0.", "±.")
 
 
+def with_interval(value: float | None, interval: Sequence[float] | None) -> str:
+    """1.604, [1.583, 1.625] -> "1.60 [1.58, 1.62]": decimals as the width deserves, the last worth a quarter of it.
+
+    The largest of the three numbers has at least two digits that count, the value at most four, and what is above zero
+    is not shown as zero. Without an interval the value stands alone.
+    """
+    if value is None:
+        return NOTHING
+    if interval is None:
+        return significant(value)
+    low, high = interval
+    deserved = -math.floor(math.log10((high - low) / 4)) if high > low else 4
+    decimals = max(0, 1 - _exponent(max(abs(low), abs(high))), min(deserved, 3 - _exponent(value)))
+    first, *ends = (
+        f"{number:,.{max(decimals, -_exponent(number) if low >= 0 else 0)}f}" for number in (value, low, high)
+    )
+    return f"{first} [{', '.join(ends)}]"
+
+
 def fraction(value: float | None, spread: float | None = None) -> str:
     """A top1: 0.948, 0.006 -> ".948 ±.006"."""
     if value is None:
@@ -57,3 +77,8 @@ def size(value: float | None) -> str:
             return f"{value:.0f} {unit}"
         value /= 1024
     return f"{value:.1f} GiB"
+
+
+def _exponent(value: float) -> int:
+    """Of ten, where the first digit of `value` stands; 0 for 0."""
+    return math.floor(math.log10(abs(value))) if value else 0

@@ -123,7 +123,8 @@ def _below(summary: dict[str, Any], style: str, bullet: str) -> list[str]:
     lines += _cuts(summary, bullet)
     if summary["noise"]:
         lines += within_width(noise_line(summary["noise"]), bullet)
-    if summary["config"]["lr_rule"] != "constant":
+    rules = summary["config"]["lr_rule"], summary["config"].get("weight_decay_rule", "constant")
+    if rules != ("constant", "constant"):
         lines += [line for text in card_lines(summary["cards"]) for line in within_width(text, bullet)]
     reasons = [(str(row["batch_size"]), row["reason"]) for row in summary["rows"]]
     reasons += [(f"control {_where(row)}", row["reason"]) for row in summary["controls"]]

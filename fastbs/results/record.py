@@ -45,9 +45,12 @@ class NoiseDraw:
     squared_norms: tuple[float, ...]  # |g_k|^2 of each micro-batch
     squared_norm_of_mean: float  # |mean of g_k|^2
     seconds: float  # that drawing it took
+    train_images: int | None = None  # that epochs go through without repeating one; null in older records
+    epoch_parts: tuple[int, ...] = ()  # micro-batches of each epoch that it took from
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self) | {"squared_norms": list(self.squared_norms)}
+        lists = {"squared_norms": list(self.squared_norms), "epoch_parts": list(self.epoch_parts)}
+        return dataclasses.asdict(self) | lists
 
 
 @dataclass(frozen=True, kw_only=True)

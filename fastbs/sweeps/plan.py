@@ -6,7 +6,16 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from fastbs.analysis.arms import MAIN, ROOT_LR, SAME_UPDATES, SCALED_LR, planned_beta2, planned_lr, planned_updates
+from fastbs.analysis.arms import (
+    MAIN,
+    ROOT_LR,
+    SAME_UPDATES,
+    SCALED_LR,
+    planned_beta2,
+    planned_lr,
+    planned_updates,
+    planned_weight_decay,
+)
 from fastbs.config import RunConfig, SweepConfig
 from fastbs.errors import BadInput
 
@@ -47,9 +56,9 @@ def make_plan(sweep: SweepConfig, train_images: int) -> list[PlannedRun]:
 
 def _arms(sweep: SweepConfig, seed: int, train_images: int) -> list[tuple[str, RunConfig]]:
     def run(arm: str, size: int) -> RunConfig:
-        return sweep.run.replace(
-            batch_size=size, seed=seed, lr=planned_lr(sweep, arm, size), beta2=planned_beta2(sweep, size)
-        )
+        lr = planned_lr(sweep, arm, size)
+        beta2, decay = planned_beta2(sweep, size), planned_weight_decay(sweep, size, lr)
+        return sweep.run.replace(batch_size=size, seed=seed, lr=lr, beta2=beta2, weight_decay=decay)
 
     arms = [(MAIN, run(MAIN, size)) for size in sweep.batch_sizes]
     smallest, control = sweep.batch_sizes[0], sweep.control_at or sweep.batch_sizes[-1]

@@ -106,13 +106,12 @@ def _begin(folder: SweepFolder, config: SweepConfig, dataset: Dataset, executor:
 
 
 def _refuse_other(folder: SweepFolder, plan: dict[str, Any], config: SweepConfig, dataset: Dataset) -> None:
-    requested = config.to_json()
-    planned = SweepConfig.from_json(plan["requested"], str(folder.document)).to_json()  # with what is new since then
-    there, here = planned | planned["run"], requested | requested["run"]
+    requested, before = config.to_json(), SweepConfig.from_json(plan["requested"]).to_json()  # of any version
+    there, here = before | before["run"], requested | requested["run"]
     for key, value in here.items():
-        if key not in ("run", "data") and there.get(key) != value:
+        if key not in ("run", "data") and there[key] != value:
             raise BadInput(
-                f"{folder.path}: holds another experiment ({key.replace('_', '-')} {there.get(key)!r}, not {value!r}); "
+                f"{folder.path}: holds another experiment ({key.replace('_', '-')} {there[key]!r}, not {value!r}); "
                 "choose another --out"
             )
     if plan["dataset"]["fingerprint"] != dataset.fingerprint:

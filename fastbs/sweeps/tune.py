@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastbs.analysis.arms import untuned_lr
+from fastbs.analysis.arms import planned_weight_decay, untuned_lr
 from fastbs.analysis.rate_search import TRIALS, Search, score_of, search_rate
 from fastbs.config import SweepConfig
 from fastbs.errors import BadInput
@@ -30,7 +30,8 @@ def _search(
     folder: SweepFolder, config: SweepConfig, size: int, machine: dict[str, Any], executor: Executor, say: Say
 ) -> Search:
     def score(lr: float) -> tuple[int, float]:
-        run = config.run.replace(batch_size=size, seed=SEED, lr=lr, noise_scale=False)
+        decay = planned_weight_decay(config, size, lr)
+        run = config.run.replace(batch_size=size, seed=SEED, lr=lr, weight_decay=decay, noise_scale=False)
         trial = PlannedRun(f"b{size:04d}-lr{lr:.3g}", "tuning", run)
         place = folder.trial(trial.id)
         if not place.is_finished():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from fastbs.training.step import Step
 from fastbs.training.world import ALONE, World
 
 PARTS = 8  # micro-batches of a draw, at the least
+WHOLE_PARTS = 4  # the same where they are whole batches: each costs a pass
 IMAGES = 128  # of a draw, at the least: for the same time, few large draws tell more than many small ones
 OTHER_SEED = 1_000_003  # added to the run's: draws take other images than the steps beside them
 
@@ -26,15 +28,22 @@ OTHER_SEED = 1_000_003  # added to the run's: draws take other images than the s
 class NoiseProbe:
     """Draws from a loader of its own; the run it watches ends with the same weights as without it.
 
-    A micro-batch is an eighth of the batch, or the batch where that is 16 images or less, so that a draw needs no more
-    memory than a step, but for one more copy of the gradients. Normalisation layers work as in training, on the
-    micro-batch. Ranks, each with its part of the batch as `run`, share the micro-batches.
+    A micro-batch is an eighth of the images of a pass, or all of them where those are 16 or less, so that a draw needs
+    no more memory than a step, but for one more copy of the gradients. With BatchNorm (`norm` is what the net has) it
+    is a whole pass: the gradient of fewer images, normalised by themselves, is that of another function. Ranks, each
+    with its part of the batch as `run`, share the micro-batches.
     """
 
-    def __init__(self, run: RunConfig, dataset: Dataset, device: torch.device, world: World = ALONE) -> None:
-        self.micro_batch = max(min(run.pass_images, IMAGES // PARTS), run.pass_images // PARTS)
-        self._own_parts = -(-max(PARTS, IMAGES // self.micro_batch) // world.ranks)
+    def __init__(
+        self, run: RunConfig, dataset: Dataset, device: torch.device, world: World = ALONE, norm: str = "none"
+    ) -> None:
+        whole = "batch" in norm.split("+")
+        smaller = max(min(run.pass_images, IMAGES // PARTS), run.pass_images // PARTS)
+        self.micro_batch = run.pass_images if whole else smaller
+        parts = max(WHOLE_PARTS if whole else PARTS, IMAGES // self.micro_batch)
+        self._own_parts = -(-parts // world.ranks)
         self.parts = self._own_parts * world.ranks
+        self._train_images = len(dataset.train)
         self._world = world
         alone = run.replace(batch_size=self.micro_batch, micro_batch=None, seed=run.seed + OTHER_SEED)
         self._loader = make_run_loader(alone, dataset, "train", device, world)
@@ -52,7 +61,12 @@ class NoiseProbe:
         return sum(draw.seconds for draw in self.draws)
 
     def affordable(self, train_seconds: float) -> bool:
-        """Whether another draw, as long as the last, keeps the sum within its share of the training time."""
+        """Whether another draw, as long as the last, keeps the sum within its share of the training time.
+
+        Never where a micro-batch is the whole training set: its gradient is always the same.
+        """
+        if self.micro_batch == self._train_images:
+            return False
         next_one = self.draws[-1].seconds if self.draws else 0.0
         return self._world.first_says(self.seconds + next_one <= self._share * train_seconds)
 
@@ -60,11 +74,13 @@ class NoiseProbe:
         """One draw at the weights of `step`; None where a gradient was not finite (fp16)."""
         start = time.perf_counter()
         norms: list[Tensor] = []
+        epochs: Counter[int] = Counter()
         total: list[Tensor] | None = None
         scale = step.scaler.get_scale()
         parameters = [p for p in step.model.parameters() if p.requires_grad]
         with step.leaving_no_trace(), step.keeping_gradients_apart():
-            for batch in islice(self._batches, self._own_parts):
+            for epoch, batch in islice(self._batches, self._own_parts):
+                epochs[epoch] += 1
                 loss, _ = step.net_and_loss(batch.images, batch.labels)
                 (loss * scale).backward()
                 gradients = [p.grad / scale for p in parameters if p.grad is not None]
@@ -84,13 +100,17 @@ class NoiseProbe:
             squared_norms=tuple(squares),
             squared_norm_of_mean=of_mean,
             seconds=time.perf_counter() - start,
+            train_images=self._train_images,
+            epoch_parts=tuple(own * self._world.ranks for own in epochs.values()),
         )
         self.draws.append(drawn)
         return drawn
 
-    def _endless(self) -> Iterator[Batch]:
-        while True:
-            yield from self._loader
+    def _endless(self) -> Iterator[tuple[int, Batch]]:
+        """Batches with the number of their epoch."""
+        for epoch in count():
+            for batch in self._loader:
+                yield epoch, batch
 
 
 def _squared_norm(tensors: list[Tensor]) -> Tensor:

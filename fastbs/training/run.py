@@ -21,6 +21,7 @@ from fastbs.measurement.energy import EnergyMeter
 from fastbs.measurement.identity import other_machine
 from fastbs.measurement.machine import machine as measure_machine
 from fastbs.measurement.memory import peak_memory_bytes
+from fastbs.models import norm_of
 from fastbs.results.files import read_json, remove_leftovers
 from fastbs.results.record import Evaluation, NoiseDraw, Result, Status, from_json
 from fastbs.results.run_folder import RunFolder
@@ -114,7 +115,8 @@ class Training:
             torch.manual_seed(run.seed + OTHER_DICE * world.rank)
         self.train_loader = make_run_loader(self.own, images, "train", self.device, world)
         self.validation_loader = make_run_loader(self.own, images, "validation", self.device, world)
-        self.noise = NoiseProbe(self.own, images, self.device, world) if run.noise_scale else None
+        norm = norm_of(self.step.model)
+        self.noise = NoiseProbe(self.own, images, self.device, world, norm) if run.noise_scale else None
         if world.first_says(records.checkpoint.exists()):
             self._load()
         self.train_loader.prepare()

@@ -248,6 +248,14 @@ def test_half_lives_of_adamw_come_with_the_command():
     assert pasted_run(found["command"]).beta2 == pytest.approx(0.9999 ** (found["recommended"] / 8))
 
 
+def test_the_decay_of_adamw_by_its_rule_comes_with_the_command_and_with_the_sweep_that_verifies_it():
+    run = {"optimizer": "adamw", "weight_decay": 0.05}
+    found = advice(simulated(lr_rule="sqrt", weight_decay_rule="timescale", run=run))
+    own, size = pasted_run(found["command"]), found["recommended"]
+    assert own.weight_decay == pytest.approx(0.05 * math.sqrt(size / 8), rel=1e-3) and found["card"]["rule"] == "sqrt"
+    assert found["config"]["weight_decay_rule"] == "timescale" and found["config"]["run"]["weight_decay"] == 0.05
+
+
 def test_tuned_rates_are_joined_for_a_size_between_them():
     rates = ((8, 0.01), (32, 0.02), (128, 0.04), (512, 0.05), (2048, 0.05))
     found = advice(simulated(Truth(b_crit=50.0), lr_rule="tuned", lrs=rates, spread=1e-6))

@@ -1,8 +1,10 @@
 """The card of hyper-parameters: what each rule makes of them, and when it warns."""
 
+from dataclasses import replace
+
 import pytest
 
-from fastbs.analysis.arms import planned_beta2, planned_lr, rate_is_scaled
+from fastbs.analysis.arms import planned_beta2, planned_lr, planned_weight_decay, rate_is_scaled
 from fastbs.analysis.card import make_card
 from fastbs.config import RunConfig, SweepConfig
 from fastbs.errors import BadInput
@@ -44,6 +46,26 @@ def test_given_rates_are_taken_as_they_are_and_must_name_every_size():
         sweep("linear", lrs=((8, 0.1), (32, 0.3), (128, 0.2)))
 
 
+@pytest.mark.parametrize("rule", ["constant", "linear", "sqrt", "beta2-halflife", "given", "tuned"])
+@pytest.mark.parametrize("lr_at", [None, 32])
+def test_the_timescale_rule_averages_weights_over_the_same_images_at_every_size(rule, lr_at):
+    rates = ((8, 0.1), (32, 0.3), (128, 0.2)) if rule == "given" else ()
+    config = replace(sweep(rule, "adamw", lrs=rates, weight_decay=0.05), lr_at=lr_at, weight_decay_rule="timescale")
+    cards = [make_card(config, size, None) for size in config.batch_sizes]
+    images = [card.batch_size / (card.lr * card.weight_decay) for card in cards]
+    assert images == pytest.approx([images[0]] * 3)
+    assert {card.batch_size: card.weight_decay for card in cards}[lr_at or 8] == pytest.approx(0.05)
+    assert not any("weight decay" in warning for card in cards for warning in card.warnings)
+
+
+def test_at_one_rate_the_decay_is_in_proportion_to_the_size_and_at_one_decay_it_is_the_users():
+    config = replace(sweep("constant", "adamw", weight_decay=0.05), weight_decay_rule="timescale")
+    assert planned_weight_decay(config, 128, 0.01) == pytest.approx(0.8)
+    assert planned_weight_decay(replace(config, weight_decay_rule="constant"), 128, 0.7) == 0.05
+    with pytest.raises(BadInput, match="weight-decay-rule: timescale is a rule for AdamW"):
+        replace(sweep(), weight_decay_rule="timescale")
+
+
 def test_only_rates_that_differ_count_as_scaled():
     assert [rate_is_scaled(sweep(rule)) for rule in ("constant", "linear", "sqrt", "tuned")] == [
         False,
@@ -64,6 +86,8 @@ def test_only_rates_that_differ_count_as_scaled():
         (make_card(sweep("linear", "adamw"), 32, None), "for AdamW the root is usual"),
         (make_card(sweep("sqrt", "adamw"), 128, None), "beta1 and beta2 cannot follow"),
         (make_card(sweep("beta2-halflife", "adamw", beta2=0.9), 128, None), "forgets half within 0.4 updates"),
+        (make_card(sweep("sqrt", "adamw", weight_decay=0.1), 32, None), "weight decay of batch 8"),
+        (make_card(sweep(schedule="cosine"), 32, None, b_crit=1000), "under a cosine rate images to a target"),
     ],
 )
 def test_a_rule_outside_its_range_is_warned_of(card, said):
@@ -73,6 +97,8 @@ def test_a_rule_outside_its_range_is_warned_of(card, said):
 def test_a_rule_within_its_range_is_not_warned_of():
     assert make_card(sweep(warmup_images=500), 32, "batch", b_crit=1000).warnings == ()
     assert make_card(sweep("constant"), 8, None).warnings == ()
+    assert make_card(sweep("sqrt", "adamw", weight_decay=0.1), 8, None).warnings == ()
+    assert make_card(sweep(schedule="cosine"), 32, None).warnings == ()
 
 
 def test_accumulation_and_the_momentum_of_batch_norm_stand_on_the_card():

@@ -1,5 +1,6 @@
 """The gradient noise scale from simulated gradients whose noise scale is known."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -133,6 +134,59 @@ def test_draws_of_unlike_micro_batches_can_be_taken_together():
 
     found = [noise_scale(mixed()) for _ in range(300)]
     assert sum(one.low <= 100 <= one.high for one in found) >= 0.93 * 300
+
+
+def finite_draws(rng, gradients, micro_batch, parts, count):
+    """Micro-batches cut one after the other from shuffled epochs over the (N, D) gradients of single images."""
+    n = len(gradients)
+    cuts = [
+        (epoch, gradients[part].mean(axis=0))
+        for epoch in range(-(-count * parts // (n // micro_batch)))
+        for part in np.split(rng.permutation(n)[: n - n % micro_batch], n // micro_batch)
+    ]
+    for at in range(0, count * parts, parts):
+        epochs, means = zip(*cuts[at : at + parts], strict=True)
+        taken = tuple(epochs.count(epoch) for epoch in sorted(set(epochs)))
+        yield dataclasses.replace(draw(np.array(means), micro_batch), train_images=n, epoch_parts=taken)
+
+
+@pytest.mark.parametrize(("micro_batch", "parts"), [(2, 10), (10, 8), (30, 4), (4, 8)])
+def test_of_few_images_the_noise_scale_is_that_of_linear_regression_on_them(micro_batch, parts):
+    """60 images whose gradients x (x w - y) are known: G is their mean, Sigma their covariance."""
+    rng = np.random.default_rng(micro_batch)
+    x, noise = rng.standard_normal((60, 20)), rng.standard_normal(60)
+    gradients = x * (x @ np.full(20, 0.3) - noise)[:, None]
+    trace, squared = gradients.var(axis=0, ddof=1).sum(), (gradients.mean(axis=0) ** 2).sum()
+    found = noise_scale(list(finite_draws(rng, gradients, micro_batch, parts, 3000)))
+    assert found.trace == pytest.approx(trace, rel=0.04)
+    assert found.gradient_squared == pytest.approx(squared, rel=0.04)
+    assert found.low < trace / squared < found.high
+
+
+def test_without_the_number_of_images_a_draw_is_one_of_endless_data():
+    rng = np.random.default_rng(6)
+    gradients = 0.3 + rng.standard_normal((60, 20))
+    trace, squared = gradients.var(axis=0, ddof=1).sum(), (gradients.mean(axis=0) ** 2).sum()
+    old = [
+        dataclasses.replace(one, train_images=None, epoch_parts=()) for one in finite_draws(rng, gradients, 2, 10, 3000)
+    ]
+    assert noise_scale(old).gradient_squared == pytest.approx(squared - trace / 60, rel=0.05)
+
+
+def test_where_noise_is_not_of_images_alone_the_interval_still_holds_the_truth():
+    """Half of the variance is new with every look at an image, as by augmentation: the correction is too much there."""
+    rng = np.random.default_rng(7)
+    images = rng.standard_normal((200, 50))
+    images += 0.1 - images.mean(axis=0)
+    truth = (images.var(axis=0, ddof=1).sum() + 50) / (50 * 0.1**2)
+
+    def drawn():
+        looks = images[rng.permutation(200)[:160]] + rng.standard_normal((160, 50))
+        return dataclasses.replace(draw(looks.reshape(8, 20, 50).mean(axis=1), 20), train_images=200, epoch_parts=(8,))
+
+    found = [noise_scale([drawn() for _ in range(40)]) for _ in range(200)]
+    assert sum(one.low <= truth <= one.high for one in found) >= 0.95 * 200
+    assert np.median([one.images for one in found]) == pytest.approx(truth / (1 + 0.5 * truth / 200), rel=0.1)
 
 
 def test_no_draw_is_refused():

@@ -106,7 +106,7 @@ def test_a_step_that_waits_for_its_input_is_marked():
 def test_the_form_of_the_fit_is_said():
     text = render(cells(), steps())
     assert "step = 1.20 [" in text and "ms/image, a line (worst residual 0 %)" in text
-    assert "B_half 3.00 [" in text and "knee" not in text
+    assert "B_half 3.000 [" in text and "knee" not in text
     phases = {"update": 0.4e-3, "forward": 1e-3}
     slow_host = steps(lambda size: max(FLOOR, line(size)), phases=phases, host_seconds=4.8e-3)
     floored = render(cells(), slow_host, device="cuda")
@@ -161,7 +161,12 @@ def test_updates_of_a_model_are_one_table_with_their_share_at_each_batch_size():
     outcomes = [ok(4e-4, None, **value), ok(2e-4, None, **value)]
     text = render(updates + cells(), outcomes + steps(phases={"update": 4e-4}), "markdown")
     slow, fast = table_rows(text)[:2]
-    assert (slow["update"], slow["us"], slow["GB/s"], slow["of stream"]) == ("for_loop", "400 ±10", "20.0", "25 %")
+    assert (slow["update"], slow["us"], slow["GB/s"], slow["of stream"]) == (
+        "for_loop",
+        "400 [390, 410]",
+        "20.0",
+        "25 %",
+    )
     assert (slow["at 1"], fast["at 1"], slow["at 128"]) == ("25 %", "14 %", "0.8 %")
     assert text.startswith("update: small · sgd · cpu") and '"at B": share of a training step' in text
     alone = table_rows(render(updates, outcomes, "markdown"))[0]
@@ -190,7 +195,12 @@ def test_trainings_show_what_they_reached():
         for k, reached in enumerate([4.0, None, 5.0])
     ]
     row = table_rows(render([{"question": "accuracy", "identity": identity}], [runs], "markdown"))[0]
-    assert (row["top1"], row["s to 0.75"], row["reached"], row["train s"]) == (".800 ±.000", "5.00", "2/3", "9.00")
+    assert (row["top1"], row["s to 0.75"], row["reached"], row["train s"]) == (
+        "0.8000 [0.8000, 0.8000]",
+        "5.00",
+        "2/3",
+        "9.00",
+    )
 
 
 def test_names_fit_the_question():

@@ -26,6 +26,14 @@ def test_what_else_a_rule_changes_stands_beside_the_rate_and_its_warnings_below(
     assert card_lines(cards())[-1] == "batch 128: 16 times the rate of batch 8 without warm-up"
 
 
+def test_a_warning_of_several_sizes_is_one_line():
+    config = SweepConfig(
+        run=RunConfig(data="photos", optimizer="adamw", weight_decay=0.1), batch_sizes=(8, 16, 32), lr_rule="sqrt"
+    )
+    *_, last = card_lines([make_card(config, size, None).to_json() for size in config.batch_sizes])
+    assert last.startswith("batch 16, 32: weight decay of batch 8; ")
+
+
 def test_one_card_is_one_line():
     assert card_line(cards()[1]).startswith("sgd, lr 0.16 (linear), momentum 0.9, ")
 
@@ -34,11 +42,11 @@ def test_the_noise_scale_is_said_with_what_bounds_it():
     estimates = {
         "23 [14, 74]": {"images": 23.4, "interval": [14.2, 74.1], "draws": 5},
         "above 17": {"images": 32.0, "interval": [17.1, None], "draws": 5},
-        "about 32": {"images": 32.0, "interval": [0.0, None], "draws": 1},
-        "unknown": {"images": None, "interval": [0.0, None], "draws": 1},
-        "1.5 [.80, 2.2]": {"images": 1.5, "interval": [0.8, 2.2], "draws": 5},
+        "open, about 32": {"images": 32.0, "interval": [0.0, None], "draws": 1},
+        "open, about 23": {"images": 22.7, "interval": [0.0, 175.0], "draws": 4},
+        "open": {"images": None, "interval": [0.0, None], "draws": 1},
+        "1.5 [0.8, 2.2]": {"images": 1.5, "interval": [0.8, 2.2], "draws": 5},
     }
-    said = [noise_estimate(estimate).replace("0.80", ".80") for estimate in estimates.values()]
-    assert said == list(estimates)
+    assert [noise_estimate(estimate) for estimate in estimates.values()] == list(estimates)
     rows = [{"batch_size": 1024, "whole": estimates["above 17"]}]
     assert noise_line(rows) == "noise scale, images: above 17 at batch 1,024"

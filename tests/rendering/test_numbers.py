@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastbs.rendering.numbers import count, fraction, percent, significant, size, with_spread
+from fastbs.rendering.numbers import count, fraction, percent, significant, size, with_interval, with_spread
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,29 @@ def test_digits_end_where_the_spread_begins(value, spread, text):
     assert with_spread(value, spread) == text
 
 
+@pytest.mark.parametrize(
+    ("value", "interval", "text"),
+    [
+        (1.6041, [1.583, 1.624], "1.60 [1.58, 1.62]"),
+        (1.6041, [1.593, 1.615], "1.604 [1.593, 1.615]"),
+        (1963.4, [1941.2, 1988.1], "1,963 [1,941, 1,988]"),
+        (27.31, [25.9, 28.7], "27.3 [25.9, 28.7]"),
+        (2.09, [0.7, 9.4], "2.1 [0.7, 9.4]"),
+        (22.7, [0.04, 175.0], "23 [0.04, 175]"),
+        (-0.9, [-1.4, -0.4], "-0.9 [-1.4, -0.4]"),
+        (0.997, [0.76, 1.31], "1.0 [0.8, 1.3]"),
+        (0.001, [-5.0, 5.0], "0.0 [-5.0, 5.0]"),
+        (0.0, [-0.2, 0.2], "0.00 [-0.20, 0.20]"),
+        (1.6, [1.6, 1.6], "1.600 [1.600, 1.600]"),
+        (0.8, [0.79999999999, 0.8], "0.8000 [0.8000, 0.8000]"),
+        (1.6, None, "1.60"),
+        (None, None, "-"),
+    ],
+)
+def test_an_interval_has_the_digits_that_its_width_deserves(value, interval, text):
+    assert with_interval(value, interval) == text
+
+
 def test_accuracies_percentages_counts_and_bytes():
     assert fraction(0.948, 0.006) == ".948 ±.006" and fraction(1.0) == "1.000" and fraction(None) == "-"
     assert percent(0.256) == "26 %" and percent(None) == "-"
@@ -46,3 +69,11 @@ def test_no_digit_is_wrong_by_more_than_half_a_percent(value):
 def test_a_spread_of_any_size_leaves_the_value_two_digits(value, spread):
     shown = float(with_spread(value, spread).partition(" ±")[0].replace(",", ""))
     assert shown == pytest.approx(value, rel=0.051)
+
+
+@given(st.floats(1e-6, 1e9), st.floats(0, 1), st.floats(0, 9))
+def test_no_end_of_an_interval_moves_by_more_than_an_eighth_of_its_width(value, below, above):
+    interval = value * (1 - below), value * (1 + above)
+    shown = with_interval(value, interval).partition(" [")[2].removesuffix("]")
+    ends = [float(end.replace(",", "")) for end in shown.split(", ")]
+    assert ends == pytest.approx(interval, abs=max(0.13 * (interval[1] - interval[0]), 0.0006 * value))

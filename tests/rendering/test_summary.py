@@ -152,6 +152,12 @@ def test_the_rate_of_the_next_command_is_that_of_the_smallest_size():
     assert (config.lr_at, config.run.lr) == (1, 0.01)
 
 
+def test_the_decay_of_the_next_command_is_that_of_the_smallest_size():
+    run = {"optimizer": "adamw", "weight_decay": 0.2, "lr": 0.01}
+    config, _ = pasted(summary(lr_rule="constant", lr_at=4, weight_decay_rule="timescale", run=run))
+    assert (config.lr_at, config.run.weight_decay, config.weight_decay_rule) == (1, 0.05, "timescale")
+
+
 def test_a_name_with_slashes_gives_one_folder_below_runs():
     assert pasted(summary(name="../a b/c"))[1].as_posix() == "runs/a-b-c-larger-than-4"
 

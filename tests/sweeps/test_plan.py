@@ -1,9 +1,14 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
 from fastbs.analysis.budget import evaluation_every, total_updates
 from fastbs.config import RunConfig, SweepConfig
 from fastbs.errors import BadInput
+from fastbs.results.sweep_folder import SweepFolder
 from fastbs.sweeps.plan import make_plan
+from fastbs.sweeps.sweep import _refuse_other
 
 IMAGES = 1348
 
@@ -55,6 +60,32 @@ def test_the_rule_sets_the_rate_of_every_size(rule, expected):
 def test_the_rate_may_hold_at_any_size():
     runs = {run.id: run.config.lr for run in plan(seeds=1, lr_rule="linear", lr_at=8, controls=False)}
     assert runs["b0008-s0"] == 1e-3 and runs["b0001-s0"] == pytest.approx(1e-3 / 8)
+
+
+def test_the_decay_follows_size_and_rate_in_every_arm():
+    run = RunConfig(data="digits", lr=1e-3, optimizer="adamw", weight_decay=0.1)
+    config = SweepConfig(run=run, seeds=1, control_at=8, weight_decay_rule="timescale")
+    runs = {planned.id: planned.config for planned in make_plan(config, IMAGES)}
+    assert runs["b0001-s0"].weight_decay == 0.1 and runs["b0008-s0"].weight_decay == pytest.approx(0.8)
+    assert runs["b0008-s0-same-updates"].weight_decay == runs["b0008-s0"].weight_decay
+    assert runs["b0008-s0-scaled-lr"].weight_decay == pytest.approx(0.1)  # 8 times the rate, 8 times the images
+
+
+def test_a_plan_from_before_there_was_a_rule_for_the_decay_has_one_decay():
+    run = RunConfig(data="digits", optimizer="adamw", weight_decay=0.1)
+    document = SweepConfig(run=run).to_json()
+    del document["weight_decay_rule"]
+    planned = make_plan(SweepConfig.from_json(document), IMAGES)
+    assert {one.config.weight_decay for one in planned} == {0.1}
+
+
+def test_a_sweep_from_before_there_was_a_rule_for_the_decay_goes_on(tmp_path):
+    config, images = SweepConfig(run=RunConfig(data="digits")), SimpleNamespace(fingerprint="same", root="digits")
+    requested = {key: value for key, value in config.to_json().items() if key != "weight_decay_rule"}
+    plan = {"requested": requested, "dataset": {"fingerprint": "same"}}
+    _refuse_other(SweepFolder(tmp_path), plan, config, images)
+    with pytest.raises(BadInput, match="another experiment .seeds 5, not 3"):
+        _refuse_other(SweepFolder(tmp_path), plan, replace(config, seeds=3), images)
 
 
 def test_a_linear_rule_needs_no_scaled_control():

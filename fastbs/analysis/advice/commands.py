@@ -7,8 +7,8 @@ import math
 import re
 
 from fastbs.analysis.advice.material import Material
-from fastbs.analysis.arms import planned_beta2, planned_lr
-from fastbs.analysis.command_words import budget_words, number_word, run_words
+from fastbs.analysis.arms import planned_beta2, planned_lr, planned_weight_decay
+from fastbs.analysis.command_words import budget_words, number_word, option_words, run_words
 from fastbs.config import LrRule, RunConfig, SweepConfig
 
 
@@ -16,7 +16,9 @@ def train_words(material: Material, config: SweepConfig, batch_size: int) -> lis
     """`fastbs train` at a batch size with the rate of `config`, as the user set the runs up."""
     run = material.requested.run.replace(target=material.target, noise_scale=False)
     rate = planned_lr(config, "main", batch_size)
-    own = run.replace(batch_size=batch_size, beta2=planned_beta2(config, batch_size))
+    decay = planned_weight_decay(config, batch_size, rate)
+    decay = decay if decay == run.weight_decay else _rounded(decay)
+    own = run.replace(batch_size=batch_size, beta2=planned_beta2(config, batch_size), weight_decay=decay)
     words = ["fastbs", "train", run.data, "--batch-size", str(batch_size), "--lr", number_word(_rounded(rate))]
     return [*words, *budget_words(own.to_json()), *run_words(own.to_json(), material.dataset["train"])]
 
@@ -36,9 +38,11 @@ def sweep_words(
     words += ["--seeds", str(max(sweep.seeds, 3))]
     if rule == "given":
         words += ["--lrs", ",".join(f"{size}:{number_word(lr)}" for size, lr in sweep.lrs)]
+        words += ["--lr-at", str(sweep.lr_at)] if sweep.lr_at else []
     else:
         words += ["--lr-rule", rule, "--lr-at", str(at), "--lr", number_word(dict(sweep.lrs).get(at, run.lr))]
     words += [*budget_words(run.to_json()), *run_words(run.to_json(), material.dataset["train"])]
+    words += option_words("weight_decay_rule", sweep.weight_decay_rule, SweepConfig.weight_decay_rule)
     words += [] if sweep.controls else ["--no-controls"]
     words += ["--stop-dominated"] if sweep.stop_dominated else []
     return [*words, "--out", f"runs/{_folder(material)}-{_suffix(rule, longer, sizes)}"]

@@ -14,6 +14,7 @@ from fastbs.analysis.phrases import listed, percent
 from fastbs.analysis.step_time import StepTimeFit
 
 SOURCES = {"sweep": "the runs", "bench": "the bench", "another machine": "the bench of the other machine"}
+OPEN = 10  # times its lower end: a noise scale less well known than that is not mentioned
 POOR_LINE = 0.05  # residual of the step time above which there may be a cliff
 
 
@@ -46,7 +47,9 @@ def data(material: Material, curve: Curve | str) -> str:
     said = f"B_crit {images_interval(curve.b_crit)}, from the images to the target at batch {listed(fit.batch_sizes)} "
     said += f"({material.config.lr_rule} rates); rms residual {percent(fit.rms_log_residual)}"
     broken = f"; batch {listed(fit.breaks_law_at)} needs more than the law says" if fit.breaks_law_at else ""
-    noise = f"; the noise scale is {images_interval(material.noise_interval)}" if material.noise_interval else ""
+    scale = material.noise_interval
+    known = scale is not None and scale.low > 0 and (scale.high <= OPEN * scale.low or not scale.bounded)
+    noise = f"; the noise scale is {images_interval(scale)}" if scale and known else ""
     return said + broken + noise
 
 
