@@ -89,12 +89,9 @@ def _end(evidence: Evidence, found: list[Option], best: Option | None, verdict: 
     if closest is None:
         return f"That a setting is faster than {smallest} is not proven."
     if verdict == "true":
-        return (
-            f"Whatever may be faster than {smallest} loses more than {margin}; the least, {_told(evidence, closest)}."
-        )
-    doubt = (
-        f"That anything faster than {smallest} loses less than {margin}, or that all of it loses more, is not proven"
-    )
+        lost = f"Whatever may be faster than {smallest} loses more than {margin}"
+        return f"{lost}; the least, {_told(evidence, closest)}."
+    doubt = f"Whether all that may be faster than {smallest} loses more than {margin} is not proven either way"
     return f"{doubt}; the closest, {_told(evidence, closest)}."
 
 

@@ -68,12 +68,13 @@ class Spread:
         """(variance, degrees of freedom) of `own`, drawn to `prior`; as it is where it is beyond what the law allows.
 
         Without that exception a single noisy setting among quiet ones would have intervals that are far too short.
+        Degrees of freedom are rounded down to tenths, so that few quantiles of t are computed.
         """
         lent = min(self.prior_df, self.most_df - df)
         if lent <= 0 or f_tail(own / prior, df, min(self.prior_df, self.most_df)) < NOISIER:
             return own, df
         share = 1.0 if math.isinf(self.prior_df) else self.prior_df / (self.prior_df + df)
-        return share * prior + (1 - share) * own, df + BELIEVED * lent
+        return share * prior + (1 - share) * own, df + math.floor(10 * BELIEVED * lent) / 10
 
     def difference(self, values: Mapping[int, float], base: Mapping[int, float]) -> Interval | None:
         """Mean of value - base over the seeds that have both; None when no seed has."""

@@ -23,20 +23,6 @@ def significant(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{decimals}f}"
 
 
-def with_spread(value: float | None, spread: float | None) -> str:
-    """1.604, 0.021 -> "1.60 ±.02": as many decimals as the first digit of the spread stands at, at most three.
-
-    The value always keeps two digits that count: 2.09, 1.4 -> "2.1 ±1.4".
-    """
-    if value is None:
-        return NOTHING
-    if not spread:
-        return significant(value)
-    least = 1 - math.floor(math.log10(abs(value))) if value else 0
-    decimals = max(0, least, min(3, -math.floor(math.log10(spread))))
-    return f"{value:,.{decimals}f} ±{spread:,.{decimals}f}".replace("±0.", "±.")
-
-
 def with_interval(value: float | None, interval: Sequence[float] | None) -> str:
     """1.604, [1.583, 1.625] -> "1.60 [1.58, 1.62]": decimals as the width deserves, the last worth a quarter of it.
 

@@ -17,7 +17,7 @@ from fastbs.rendering.deployed_csv import deployed_columns
 from fastbs.rendering.lines import WIDTH, one_line, within_width
 from fastbs.rendering.next_sweep import next_sweep
 from fastbs.rendering.noise import noise_line
-from fastbs.rendering.numbers import NOTHING, count, fraction, percent, significant, size, with_spread
+from fastbs.rendering.numbers import NOTHING, count, fraction, percent, significant, size, with_interval
 from fastbs.rendering.processor import processor
 from fastbs.results.files import dump_json
 
@@ -83,7 +83,7 @@ def _table(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         ("batch", lambda row: count(row["batch_size"])),
         ("updates", lambda row: count(row["updates"])),
         *([("lr", lambda row: f"{row['lr']:.3g}")] if len({row["lr"] for row in rows}) > 1 else []),
-        ("step ms", lambda row: with_spread(row["step_ms"], _half(row["step_ms_interval"]))),
+        ("step ms", lambda row: with_interval(row["step_ms"], row["step_ms_interval"])),
         ("images/s", lambda row: count(row["images_per_second"])),
         ("update", lambda row: percent(row["update_share"])),
         ("input", lambda row: percent(row["input_wait_share"])),
@@ -101,10 +101,6 @@ def _table(summary: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         columns.append(("energy J", lambda row: significant(row["energy_joules"])))
     columns.append(("runs", _runs))
     return [name for name, _ in columns], [[cell(row) for _, cell in columns] for row in rows]
-
-
-def _half(interval: list[float] | None) -> float | None:
-    return None if interval is None else (interval[1] - interval[0]) / 2
 
 
 def _to_target(row: dict[str, Any]) -> str:

@@ -47,17 +47,14 @@ def test_a_stretch_between_evaluations_that_hides_the_difference_is_told():
     assert "apart" not in said(times, stretch=0.5)
 
 
-def test_seeds_that_would_decide_between_the_two_fastest_are_counted():
-    close = {8: [10.0, 11.0, 9.0], 32: [10.5, 11.5, 9.5], 128: [99.0, 99.0, 99.0]}
-    assert "Which of batch 8 or 32 is first to .75 is open; 6" in said(close) and "more seeds would decide it" in said(
-        close
-    )
+def test_which_of_the_two_fastest_is_the_first_is_open_where_it_is_not_proven():
+    close = {8: [10.0, 11.0, 9.0], 32: [10.5, 10.9, 9.9], 128: [99.0, 99.0, 99.0]}
+    assert "Which of batch 8 or 32 is first to .75 is open." in said(close)
     assert "is open" not in said({8: [10.0, 11.0, 9.0, 10.0], 32: [20.0, 22.0, 18.0, 20.0]})
-    assert "they are as good as equal" in said({8: [10.0, 11.0, 9.0], 32: [11.0, 10.0, 9.0]})
 
 
-def test_seeds_are_not_counted_by_the_runs_that_were_lucky():
-    times = {8: [10.0, 11.0, 9.0, 10.0], 32: [10.5, 11.5, 9.5, 10.5]}
+def test_runs_that_were_lucky_do_not_count_alone():
+    times = {8: [10.0, 11.0, 9.0, 10.0], 32: [10.5, 10.9, 9.9, 10.5]}
     assert "is open" in said(times) and "is open" not in said(times, missing={(32, 3)})
 
 
