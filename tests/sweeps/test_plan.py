@@ -45,9 +45,11 @@ def test_updates_are_those_of_the_post_and_the_control_makes_as_many_as_batch_1(
     assert by_name["b0008-s0-scaled-lr"] == 1_680
 
 
-def test_the_scaled_control_has_the_rate_times_the_ratio_and_nothing_else_changed():
+def test_scaled_controls_have_the_rate_times_the_ratio_or_its_root_and_nothing_else_changed():
     runs = {run.id: run.config for run in plan(seeds=1, control_at=4)}
     assert runs["b0004-s0-scaled-lr"] == runs["b0004-s0"].replace(lr=4e-3)
+    assert runs["b0004-s0-root-lr"] == runs["b0004-s0"].replace(lr=2e-3)
+    assert {run.arm for run in plan(lr_rule="sqrt")} == {"main", "same-updates", "scaled-lr"}  # the root is the rule
 
 
 @pytest.mark.parametrize(("rule", "expected"), [("constant", 1e-3), ("linear", 8e-3), ("sqrt", 8**0.5 * 1e-3)])

@@ -53,6 +53,7 @@ def test_rows_have_the_documented_keys_and_plausible_values(swept):
     assert document["rows"][0]["top1_mean"] > 0.9
     assert {(row["arm"], row["batch_size"], row["updates"]) for row in document["controls"]} == {
         ("same-updates", 16, 120),
+        ("root-lr", 16, 12),
         ("scaled-lr", 16, 12),
     }
     assert {"alpha_ms", "beta_ms", "b_half", "max_residual"} <= set(document["fit"])
@@ -68,7 +69,7 @@ def test_show_prints_the_same_again_in_every_format(swept):
     lines = [line for line in markdown.splitlines() if line.startswith("|")]
     assert len(lines) == 5 and len({line.count("|") for line in lines}) == 1
     rows = list(csv.DictReader(io.StringIO(fastbs("show", out, "--format", "csv").stdout)))
-    assert [row["batch_size"] for row in rows] == ["2", "4", "16", "16", "16"]
+    assert [row["batch_size"] for row in rows] == ["2", "4", "16", "16", "16", "16"]
 
 
 def test_the_same_command_again_trains_nothing(photos, swept):
@@ -76,7 +77,7 @@ def test_the_same_command_again_trains_nothing(photos, swept):
     before = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/*")}
     again = fastbs("sweep", photos, *QUICK, "--format", "json", "--out", out)
     assert again.stdout == done.stdout
-    assert "10 of 10 runs are finished" in again.stderr
+    assert "12 of 12 runs are finished" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in out.glob("runs/*/*")} == before
 
 
@@ -95,7 +96,7 @@ def test_the_images_may_not_change_under_a_sweep(photos, swept, tmp_path):
 def test_a_dry_run_says_runs_and_time_and_keeps_nothing(photos, tmp_path):
     done = fastbs("sweep", photos, *QUICK, "--dry-run", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("6 runs + 4 controls, ")
+    assert done.stdout.startswith("6 runs + 6 controls, ")
     assert "min on 1 CPU thread, one run after another; resumable in" in done.stdout
     assert not (tmp_path / "out").exists()
 
