@@ -84,6 +84,7 @@ def _document(prices: Prices, advised: Advised, file: str) -> dict[str, Any]:
         "exit_code": advised.exit_code,
         "recommended": choice and choice.batch_size,
         "range": choice and [choice.low, choice.high],
+        "range_level": choice and choice.level,
         "seconds": prices.seconds(choice.batch_size) if choice else None,
         "seconds_interval": interval.bounds() if interval else None,
         "lr": card and card.lr,
