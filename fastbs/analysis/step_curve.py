@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbs.analysis.law_draws import Cells, Draws, Shapes, critical_sizes, draw_laws, jeffreys
+from fastbs.analysis.law_draws import Cells, Law, critical_sizes, draw_laws, jeffreys
 
 Array = NDArray[np.float64]
 FEWEST_SIZES, LEAST_SPAN = 3, 8  # for a curve; fewer are joined by lines
 MISFIT = 0.03  # of log step time: what a size is expected to lie off the curve for good
-FLOORS = 12  # ends of a floor that are weighed, as much together as no floor
+FLOORS = 16  # ends of a floor that are weighed, as much together as no floor
 SEED = 1
 
 
@@ -44,7 +45,12 @@ class StepCurve:
 
     def seconds(self, batch_size: float) -> float:
         """The middle of the draws: their geometric mean."""
-        return float(np.exp(np.log(self.draws([batch_size])).mean()))
+        line = np.log(np.maximum(self.host, self.alpha + self.beta * batch_size)).mean()
+        return math.exp(line + np.interp(math.log(batch_size), np.log(self.sizes), self.mean_residuals))
+
+    @cached_property
+    def mean_residuals(self) -> Array:
+        return np.asarray(self.residuals.mean(axis=0))
 
 
 def fit_step_curve(steps: Mapping[int, Mapping[int, float]]) -> StepCurve:
@@ -59,25 +65,35 @@ def fit_step_curve(steps: Mapping[int, Mapping[int, float]]) -> StepCurve:
     cells = Cells(logs, np.full(logs.shape, -np.inf))
     if len(sizes) < FEWEST_SIZES or sizes[-1] < LEAST_SPAN * sizes[0]:
         return _joined(sizes, cells)
-    critical, ends, weights = _candidates(sizes)
-    rows = np.log(np.maximum(1 + ends[:, None] / critical[:, None], 1 + sizes / critical[:, None]))
-    draws = draw_laws(Shapes(rows, weights), cells, MISFIT, SEED)
-    alpha, end = np.exp(draws.level), ends[draws.shape]
-    beta = alpha / critical[draws.shape]
+    draws = draw_laws(_line_and_floor(sizes), sizes, cells, MISFIT, SEED)
+    critical, end = np.exp(draws.parameters).T
+    alpha = np.exp(draws.level)
+    beta = alpha / critical
     return StepCurve(sizes, alpha, beta, np.where(end > 0, alpha + beta * end, 0.0), draws.misfit)
 
 
-def _candidates(sizes: Array) -> tuple[Array, Array, Array]:
-    """alpha / beta, the size up to which a floor holds (0: none), and the logarithm of the prior weight."""
-    grid = critical_sizes(sizes)
-    ends = np.concatenate([[0.0], np.exp(np.linspace(np.log(sizes[0]), np.log(sizes[-1]), FLOORS + 2)[1:-1])])
-    weights = np.log(np.where(ends > 0, 0.5 / FLOORS, 0.5))
-    critical = np.tile(grid, len(ends))
-    return critical, np.repeat(ends, len(grid)), np.repeat(weights, len(grid)) + jeffreys(sizes, critical)
+def _line_and_floor(sizes: Array) -> Law:
+    """Parameters: log(alpha / beta), and log of the size up to which a floor holds, -inf for none."""
+    grid, (low, high) = critical_sizes(sizes), np.log(sizes[[0, -1]])
+    ends = np.concatenate([[-np.inf], np.linspace(low, high, FLOORS + 2)[1:-1]])
+
+    def shape(parameters: Array, sizes: Array) -> Array:
+        critical, end = np.exp(parameters[:, :1]), np.exp(parameters[:, 1:])
+        found: Array = np.log1p(np.maximum(sizes, end) / critical)
+        return found
+
+    def weight(parameters: Array) -> Array:
+        critical, end = parameters.T
+        floor = np.where(end > low, -math.log(FLOORS), 0.0)
+        outside = ((end > -np.inf) & ((end < low) | (end > high))) | (critical < grid[0]) | (critical > grid[-1])
+        return np.where(outside, -np.inf, floor + jeffreys(sizes, critical))
+
+    return Law(np.stack([np.tile(grid, len(ends)), np.repeat(ends, len(grid))], axis=1), shape, weight)
 
 
 def _joined(sizes: Array, cells: Cells) -> StepCurve:
     """Of one or two sizes, or ones too near each other for a curve: only what they scatter is drawn."""
-    flat = Shapes(np.zeros((1, len(sizes))), np.zeros(1))
-    draws: Draws = draw_laws(flat, cells, 1.0, SEED)
-    return StepCurve(sizes, np.exp(draws.level), np.zeros(len(draws.level)), np.zeros(len(draws.level)), draws.misfit)
+    flat = Law(np.zeros((1, 1)), lambda _, sizes: np.zeros((1, len(sizes))), lambda _: np.zeros(1))
+    draws = draw_laws(flat, sizes, cells, 1.0, SEED)
+    none = np.zeros(len(draws.level))
+    return StepCurve(sizes, np.exp(draws.level), none, none, draws.misfit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from fastbs.analysis.optimum import TOLERANCE, Optimum, find_optimum
 SURE = 0.9  # certainty below which more seeds are worth a word
 RANGE_LEVEL = 0.8  # certainty for every size of the range
 AS_GOOD = 0.005  # of expected time, that a smaller size may take longer: it is the safer one for generalisation
+WORTH = 0.01  # of expected time: an unusual size (neither measured nor a power of two) must save more
 POINTS_PER_DOUBLING = 16
 
 
@@ -34,7 +35,7 @@ def choose(prices: Prices) -> Choice | None:
     """The recommendation within the limits; None where no size keeps them all.
 
     On a curve the size with the least expected loss against the fastest, over everything that may be true (the draws of
-    the curve), or the smallest that loses hardly more. Without a curve the smallest of the measured sizes within 5 % of
+    the curve), or the smallest usual one that loses hardly more (see `_least`). Without a curve the smallest of the measured sizes within 5 % of
     the fastest.
     """
     kept = [size for size in prices.candidates if prices.limits.hold(prices.costs(size))]
@@ -54,6 +55,8 @@ def _on_curve(prices: Prices, curve: Curve, kept: Sequence[int]) -> Choice:
     def cost(batch_size: float) -> float:
         return prices.weight(batch_size) if prices.limits.hold(prices.costs(batch_size)) else math.inf
 
+    if not prices.limits.asked():
+        kept = sorted({*kept, *_between_usual(prices, curve)})
     optimum = find_optimum(cost, curve.smallest, curve.largest)
     held = [size for size in _grid(curve) if cost(size) < math.inf]
     least = min(cost(size) for size in kept)
@@ -62,12 +65,27 @@ def _on_curve(prices: Prices, curve: Curve, kept: Sequence[int]) -> Choice:
         held = []
     losses = _losses(prices, curve, [*held, *kept])
     expected = dict(zip(kept, losses[:, len(held) :].mean(axis=0).tolist(), strict=True))
-    chosen = min(size for size in kept if expected[size] <= min(expected.values()) + AS_GOOD)
+    chosen = _least(expected, set(prices.candidates))
     within = (losses <= math.log1p(TOLERANCE)).mean(axis=0)
     sure = float(within[len(held) + kept.index(chosen)])
     level = min(RANGE_LEVEL, sure)
     low, high = _stretch(held, within[: len(held)] >= level, chosen)
     return Choice(chosen, low, high, optimum, sure, level)
+
+
+def _between_usual(prices: Prices, curve: Curve) -> list[int]:
+    """Sixteen sizes from each power of two to the next."""
+    powers = [2**k for k in range(4, int(curve.largest).bit_length())]
+    return [size for power in powers for size in range(power, 2 * power, power // 16) if prices.may_be_used(size)]
+
+
+def _least(expected: Mapping[int, float], usual: set[int]) -> int:
+    """The least expected loss: a usual size where that costs hardly more, and of those the smallest."""
+    least = min(expected.values())
+    near = [size for size in usual if expected[size] <= least + WORTH]
+    if near:
+        return min(size for size in usual if expected[size] <= min(expected[near] for near in usual) + AS_GOOD)
+    return min(expected, key=lambda size: (expected[size], size))
 
 
 def _grid(curve: Curve) -> list[float]:

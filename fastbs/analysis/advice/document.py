@@ -57,8 +57,9 @@ def advise(material: Material, limits: Limits | None = None, *, file: str = "adv
     if refused:
         return _document(prices, Advised(refusal=refused), file)
     _require_known(prices)
-    free = choose(Prices(material, curve, Limits(images=limits.images)))
-    return _document(prices, Advised(choose(prices), free), file)
+    choice = choose(prices)
+    free = choose(Prices(material, curve, Limits(images=limits.images))) if limits.asked() else choice
+    return _document(prices, Advised(choice, free), file)
 
 
 def _require_known(prices: Prices) -> None:

@@ -104,8 +104,11 @@ class Prices:
             return sorted(measured)
         timed = {size.batch_size for size in self.material.sizes if size.steps}
         powers = {2**k for k in range(int(self.curve.largest).bit_length())}
-        open_sizes = {size for size in timed | powers if self.curve.covers(size) and not self._beside_a_failure(size)}
-        return sorted(size for size in measured | open_sizes if self._accumulates(size))
+        return sorted({*filter(self._accumulates, measured), *filter(self.may_be_used, timed | powers)})
+
+    def may_be_used(self, batch_size: int) -> bool:
+        """The curve speaks for it, nothing failed beside it, and it is a multiple of the micro-batch."""
+        return self._spoken_for(batch_size) and not self._beside_a_failure(batch_size) and self._accumulates(batch_size)
 
     def _beside_a_failure(self, batch_size: int) -> bool:
         """It failed, or an untried one has a neighbour where some runs did."""
