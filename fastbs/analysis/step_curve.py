@@ -14,7 +14,7 @@ from fastbs.analysis.law_draws import Cells, Law, critical_sizes, draw_laws, jef
 
 Array = NDArray[np.float64]
 FEWEST_SIZES, LEAST_SPAN = 3, 8  # for a curve; fewer are joined by lines
-MISFIT = 0.03  # of log step time: what a size is expected to lie off the curve for good
+MISFIT = 0.015  # of log step time: what a size is expected to lie off the curve for good
 FLOORS = 16  # ends of a floor that are weighed, as much together as no floor
 SEED = 1
 

@@ -26,7 +26,7 @@ from fastbs.analysis.samples_to_target import (
 from fastbs.analysis.step_curve import StepCurve
 
 NEAR, LEAST_SPREAD = 4, 0.05  # standard deviations of log images up to which a short budget explains a miss
-POOR_FIT = 0.15  # rms of log residuals above which the law is not believed, unless the seeds scatter as much
+POOR_FIT = 0.2  # rms of log residuals above which the law is not believed, unless the seeds scatter as much
 QUANTILES = [k / 20 for k in range(1, 20)]
 BEYOND = 2  # times the sizes that trained, as far as the law is followed
 
