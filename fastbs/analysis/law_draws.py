@@ -11,7 +11,7 @@ what all sizes of a seed share. It moves the level and not the differences betwe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ class Cells:
 
     logs: Array
     at_least: Array  # -inf where nothing at all is known
+    paired: bool = True  # a seed has an effect that all sizes share; otherwise every cell stands for itself
 
     @property
     def whole(self) -> bool:
@@ -85,33 +86,38 @@ def draw_laws(law: Law, sizes: Array, cells: Cells, misfit_scale: float, seed: i
     """
     rng = np.random.default_rng(seed)
     seen = ~np.isnan(cells.logs).all(axis=1)
-    own = Cells(cells.logs[seen], cells.at_least[seen])
+    own = replace(cells, logs=cells.logs[seen], at_least=cells.at_least[seen])
     if own.whole:
-        draws = _Posterior(law, sizes[seen], misfit_scale, np.repeat(own.logs[None], PARENTS, axis=0), rng).draw(CHILDREN)
+        draws = _Posterior(law, sizes[seen], misfit_scale, np.repeat(own.logs[None], PARENTS, axis=0), own.paired, rng).draw(CHILDREN)
     else:
         filled = np.repeat(_first_guess(own)[None], PARENTS, axis=0)
         for _ in range(ROUNDS):
-            filled = _Posterior(law, sizes[seen], misfit_scale, filled, rng).fill(own)
-        draws = _Posterior(law, sizes[seen], misfit_scale, filled, rng).draw(CHILDREN)
+            filled = _Posterior(law, sizes[seen], misfit_scale, filled, own.paired, rng).fill(own)
+        draws = _Posterior(law, sizes[seen], misfit_scale, filled, own.paired, rng).draw(CHILDREN)
     return draws if seen.all() else _that_explain(draws, law, sizes, cells.at_least[~seen], ~seen, rng)
 
 
 class _Posterior:
     """What one complete table each (parent, size, seed) says of the law."""
 
-    def __init__(self, law: Law, sizes: Array, misfit_scale: float, tables: Array, rng: np.random.Generator) -> None:
+    def __init__(self, law: Law, sizes: Array, misfit_scale: float, tables: Array, paired: bool, rng: np.random.Generator) -> None:
         self.law, self.sizes, self.scale, self.rng, self.tables = law, sizes, misfit_scale, rng, tables
         parents, n_sizes, self.seeds = tables.shape
         self.by_size, self.by_seed = tables.mean(axis=2), tables.mean(axis=1)
         self.grand = tables.mean(axis=(1, 2))
         self.off = self.by_size - self.grand[:, None]
         self.noise, self.luck = np.full(parents, TINY), np.zeros(parents)
-        if self.seeds > 1:
+        if self.seeds > 1 and not paired:
+            rest = tables - self.by_size[:, :, None]
+            spare = n_sizes * (self.seeds - 1)
+            self.noise = (rest**2).sum(axis=(1, 2)) / rng.chisquare(spare, parents) / self.seeds + TINY  # of a mean
+            self.luck = self.noise / n_sizes  # of the grand mean
+        elif self.seeds > 1:
             rest = tables - self.by_size[:, :, None] - self.by_seed[:, None, :] + self.grand[:, None, None]
             spare = max(1, (n_sizes - 1) * (self.seeds - 1))
-            self.noise = (rest**2).sum(axis=(1, 2)) / rng.chisquare(spare, parents) / self.seeds + TINY  # of a mean
+            self.noise = (rest**2).sum(axis=(1, 2)) / rng.chisquare(spare, parents) / self.seeds + TINY
             squares = ((self.by_seed - self.grand[:, None]) ** 2).sum(axis=1)
-            self.luck = squares / rng.chisquare(self.seeds - 1, parents) / self.seeds  # of the grand mean
+            self.luck = squares / rng.chisquare(self.seeds - 1, parents) / self.seeds
 
     def prior(self, log_misfit: Array) -> Array:
         density: Array = log_misfit - np.log1p((np.exp(log_misfit) / self.scale) ** 2)

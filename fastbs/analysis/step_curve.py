@@ -14,7 +14,7 @@ from fastbs.analysis.law_draws import Cells, Law, critical_sizes, draw_laws, jef
 
 Array = NDArray[np.float64]
 FEWEST_SIZES, LEAST_SPAN = 3, 8  # for a curve; fewer are joined by lines
-MISFIT = 0.015  # of log step time: what a size is expected to lie off the curve for good
+MISFIT = 0.01  # of log step time: what a size is expected to lie off the curve for good
 FLOORS = 16  # ends of a floor that are weighed, as much together as no floor
 SEED = 1
 
@@ -53,8 +53,8 @@ class StepCurve:
         return np.asarray(self.residuals.mean(axis=0))
 
 
-def fit_step_curve(steps: Mapping[int, Mapping[int, float]]) -> StepCurve:
-    """From steps[batch size][process], seconds; at least one.
+def fit_step_curve(steps: Mapping[int, Mapping[int, float]], *, paired: bool) -> StepCurve:
+    """From steps[batch size][process], seconds; at least one. `paired`: a process, or a round, has measured all sizes.
 
     The curve is a line of the size, with a floor or without one; with fewer than three sizes that span a factor of
     eight it is a straight line through the measured times, which then are as uncertain as they scatter.
@@ -62,7 +62,7 @@ def fit_step_curve(steps: Mapping[int, Mapping[int, float]]) -> StepCurve:
     sizes = np.array(sorted(steps), dtype=float)
     processes = sorted(set().union(*(steps[int(size)] for size in sizes)))
     logs = np.log([[steps[int(size)].get(process, math.nan) for process in processes] for size in sizes])
-    cells = Cells(logs, np.full(logs.shape, -np.inf))
+    cells = Cells(logs, np.full(logs.shape, -np.inf), paired)
     if len(sizes) < FEWEST_SIZES or sizes[-1] < LEAST_SPAN * sizes[0]:
         return _joined(sizes, cells)
     draws = draw_laws(_line_and_floor(sizes), sizes, cells, MISFIT, SEED)

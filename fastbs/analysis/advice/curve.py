@@ -49,6 +49,7 @@ class Curve:
     noise: NoiseScale | None
     late: frozenset[int] = frozenset()  # sizes that missed the target because their budget was short by the law
     seeds: int = 1  # that the times rest on
+    rate_error: float = 0.0  # of log images at one size, because noisy trials chose its rate
 
     def shape(self, batch_size: float) -> float:
         """Time to the target up to a factor."""
@@ -73,10 +74,14 @@ class Curve:
         return self.smallest <= batch_size <= self.largest
 
     def seconds_interval(self, batch_size: float) -> Interval | None:
-        """95 % over the laws and step times that may be true; None from one seed, which says nothing of the others."""
+        """95 % over the laws, step times and rates that may be true; None from one seed, which says nothing of others.
+
+        The rate that trials chose at this size may be worse or better than those of the others.
+        """
         if self.scale is None or self.samples is None or self.seeds < 2:
             return None
-        values = self.scale * np.sort(self.draws([batch_size])[:, 0])
+        drawn = self.draws([batch_size])[:, 0]
+        values = self.scale * np.sort(drawn * np.exp(self.rate_error * _standard_normal(len(drawn))))
         estimate, tail = self.scale * self.shape(batch_size), int(TAIL * len(values))
         return Interval(min(estimate, values[tail]), estimate, max(estimate, values[-1 - tail]), len(values))
 
@@ -121,6 +126,7 @@ def make_curve(material: Material) -> Curve | str:
         noise=noise,
         late=late if samples else frozenset(),
         seeds=max((size.times.n for size in material.reached), default=0),
+        rate_error=material.rate_error,
     )
     return _scaled(unscaled, material)
 
@@ -239,6 +245,10 @@ def _wait(size: SizeFacts, material: Material) -> list[float]:
     return [
         run.hit.train_seconds / (run.hit.images / size.batch_size * step) for run in size.trainings.values() if run.hit
     ]
+
+
+def _standard_normal(n: int) -> NDArray[np.float64]:
+    return np.random.default_rng(2).standard_normal(n)
 
 
 def _geometric(values: Iterable[float]) -> float:

@@ -158,7 +158,8 @@ class Material:
     @cached_property
     def step_curve(self) -> StepCurve:
         """Seconds a step at any batch size, and what it may be as well; there must be a measured one."""
-        return fit_step_curve({size.batch_size: size.steps for size in self.sizes if size.steps})
+        steps = {size.batch_size: size.steps for size in self.sizes if size.steps}
+        return fit_step_curve(steps, paired=self.steps_from != "sweep")
 
     def at(self, batch_size: int) -> SizeFacts | None:
         return next((size for size in self.sizes if size.batch_size == batch_size), None)
