@@ -81,7 +81,7 @@ def jeffreys(sizes: Array, logs: Array) -> Array:
 def draw_laws(law: Law, sizes: Array, cells: Cells, misfit_scale: float, seed: int = 0) -> Draws:
     """PARENTS * CHILDREN draws; values that are not known are filled in again and again (data augmentation).
 
-    `misfit_scale`: of the half-Cauchy prior of the misfit's standard deviation, its median. Sizes of which no
+    `misfit_scale`: of the half-t prior (3 degrees of freedom) of the misfit's standard deviation. Sizes of which no
     value is known but bounds are have no part in the fit: of its draws those are kept that explain them.
     """
     rng = np.random.default_rng(seed)
@@ -120,7 +120,7 @@ class _Posterior:
             self.luck = squares / rng.chisquare(self.seeds - 1, parents) / self.seeds
 
     def prior(self, log_misfit: Array) -> Array:
-        density: Array = log_misfit - np.log1p((np.exp(log_misfit) / self.scale) ** 2)
+        density: Array = log_misfit - 2 * np.log1p((np.exp(log_misfit) / self.scale) ** 2 / 3)
         return density
 
     def on_grid(self, children: int) -> tuple[NDArray[np.intp], Array, Array]:

@@ -12,9 +12,10 @@ from fastbs.analysis.command_words import budget_words, number_word, run_words
 from fastbs.config import LrRule, RunConfig, SweepConfig
 
 
-def train_words(material: Material, config: SweepConfig, batch_size: int) -> list[str]:
-    """`fastbs train` at a batch size with the rate of `config`, as the user set the runs up."""
+def train_words(material: Material, config: SweepConfig, batch_size: int, longer: float = 1) -> list[str]:
+    """`fastbs train` at a batch size with the rate of `config`, as the user set the runs up; `longer`: budget, times."""
     run = material.requested.run.replace(target=material.target, noise_scale=False)
+    run = _longer(run, longer) if longer > 1 else run
     rate = planned_lr(config, "main", batch_size)
     own = run.replace(batch_size=batch_size, beta2=planned_beta2(config, batch_size))
     words = ["fastbs", "train", run.data, "--batch-size", str(batch_size), "--lr", number_word(_rounded(rate))]

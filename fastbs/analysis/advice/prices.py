@@ -71,6 +71,12 @@ class Prices:
         """Its runs that missed the target only had too small a budget."""
         return isinstance(self.curve, Curve) and size.batch_size in self.curve.late
 
+    @property
+    def late_after(self) -> float | None:
+        """Images after which the runs of late sizes ended without the target; None where there is none."""
+        late = [size for size in self.material.sizes if self.is_late(size)]
+        return max((max(size.missed_after.values()) for size in late), default=None)
+
     def images(self, batch_size: float) -> float | None:
         """To the target; measured where they were."""
         size = self.material.at(int(batch_size)) if batch_size == int(batch_size) else None
