@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastbs.analysis.evidence import PENDING, Evidence, Setting
 from fastbs.analysis.interval import Interval
 from fastbs.analysis.paired import paired_ratio
+from fastbs.analysis.spread import Spread
 
+ROUNDING = 1e-12  # of a logarithm
 NOTICED = 0.05  # part of the training time: a smaller saving is none
 
 
@@ -18,13 +21,9 @@ class Option:
 
     setting: Setting
     time: Interval | None  # ratio of training times
+    faster: bool  # proven, in 95 % of sweeps for all options together
     difference: Interval | None  # of final top1, a fraction
     margin: float  # a loss of top1 (a fraction) that counts as none
-
-    @property
-    def faster(self) -> bool:
-        """Proven: the whole interval is below 1."""
-        return self.time is not None and self.time.bounded and self.time.high < 1
 
     @property
     def may_be_faster(self) -> bool:
@@ -48,17 +47,24 @@ def options(evidence: Evidence) -> list[Option]:
     Those with runs that ended badly have nothing to compare: their survivors are no fair sample. One of which no run
     ended well, or will, cannot be chosen and is left out.
     """
-    top1, seconds = evidence.top1(evidence.smallest), evidence.train_seconds(evidence.smallest)
+    settings = [s for s in evidence.sizes[1:] + evidence.controls if {"ok", PENDING} & evidence.status_counts(s).keys()]
+    seconds = {setting: _logs(evidence, setting) for setting in (evidence.smallest, *settings)}
+    spread = Spread.of([logs for logs in seconds.values() if logs], ROUNDING)
+    top1, base = evidence.top1(evidence.smallest), seconds[evidence.smallest]
     found = []
-    for setting in [*evidence.sizes[1:], *evidence.controls]:
-        if not {"ok", PENDING} & evidence.status_counts(setting).keys():
-            continue
-        time = difference = None
+    for setting in settings:
+        time = surely = difference = None
         if not evidence.ended_badly(setting):
-            time = paired_ratio(evidence.train_seconds(setting), seconds)
+            time = spread.difference(seconds[setting], base)
+            surely = spread.difference(seconds[setting], base, 1 - 0.05 / len(settings))
             difference = evidence.spread.difference(evidence.top1(setting), top1)
-        found.append(Option(setting, time, difference, evidence.margin))
+        faster = surely is not None and surely.high < 0
+        found.append(Option(setting, time.mapped(math.exp) if time else None, faster, difference, evidence.margin))
     return found
+
+
+def _logs(evidence: Evidence, setting: Setting) -> dict[int, float]:
+    return {seed: math.log(seconds) for seed, seconds in evidence.train_seconds(setting).items()}
 
 
 def fastest_as_good(found: Sequence[Option]) -> Option | None:

@@ -92,7 +92,7 @@ def attribute(
             share = gain.estimate / -difference.estimate if difference.estimate < 0 else None
             found[arm] = Control(left_over, gain, share)
     both = {}
-    for arm in found.keys() & set(RATE_CONTROLS) if SAME_UPDATES in found else ():
+    for arm in (arm for arm in RATE_CONTROLS if arm in found and SAME_UPDATES in found):
         same, scaled = controls[SAME_UPDATES], controls[arm]
         seeds = smallest.keys() & larger.keys() & same.keys() & scaled.keys()
         sums = [same[seed] + scaled[seed] - larger[seed] - smallest[seed] for seed in sorted(seeds)]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-
-from fastbs.analysis.step_time import StepTimeFit
 
 TOLERANCE = 0.05
 STEPS_PER_DOUBLING = 64
@@ -31,7 +29,7 @@ class Optimum:
 def find_optimum(cost: Function, smallest: float, largest: float, tolerance: float = TOLERANCE) -> Optimum:
     """The least of `cost` over batch sizes from `smallest` to `largest`, by a logarithmic grid and a golden section.
 
-    `cost` may have kinks (a floor, measured points between straight lines). The range is the stretch around the optimum
+    `cost` may have kinks (a floor, residuals of measured points). The range is the stretch around the optimum
     in which no grid point is worse than the tolerance, its ends refined by bisection.
     """
     if not 0 < smallest <= largest:
@@ -58,27 +56,6 @@ def find_optimum(cost: Function, smallest: float, largest: float, tolerance: flo
 def closed_form(b_crit: float, b_half: float) -> float:
     """sqrt(B_crit B_half) (images): where (s_min + e_min / B)(alpha + beta B) is least. No floor, one line."""
     return math.sqrt(b_crit * b_half)
-
-
-def between_measured(seconds: Mapping[int, float], fit: StepTimeFit | None = None) -> Function:
-    """Step seconds at any batch size: measured ones as they are, straight lines between them.
-
-    Such lines are exact for alpha + beta B; on logarithms they would pass above it and draw the optimum to the measured
-    sizes. Outside of them the fitted line goes on, moved to the last point; without one that point's seconds per image
-    (above) or per step (below).
-    """
-    sizes = sorted(seconds)
-    values = [seconds[size] for size in sizes]
-
-    def at(size: float) -> float:
-        if sizes[0] <= size <= sizes[-1]:
-            return float(np.interp(size, sizes, values))
-        end = sizes[0] if size < sizes[0] else sizes[-1]
-        if fit is not None:
-            return seconds[end] * fit.seconds(size) / fit.seconds(end)
-        return seconds[end] * max(1.0, size / end)
-
-    return at
 
 
 def _golden(cost: Function, low: float, high: float) -> float:

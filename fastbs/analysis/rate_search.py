@@ -20,11 +20,12 @@ class Trial:
 
     lr: float
     score: tuple[int, float]  # (0 there, 1 not there, 2 no end; images to the target or validation loss)
+    seeds: int = 1  # trainings that the score is the mean of
 
     def to_json(self) -> dict[str, Any]:
         kind, value = self.score
         what = ("images_to_target", "validation_loss", None)[kind]
-        return {"lr": self.lr, "score": what, "value": value if math.isfinite(value) else None}
+        return {"lr": self.lr, "score": what, "value": value if math.isfinite(value) else None, "seeds": self.seeds}
 
 
 @dataclass(frozen=True)
@@ -49,16 +50,16 @@ class Search:
         return {"batch_size": self.batch_size, "lr": self.best, "interior": self.interior, "trials": trials}
 
 
-def search_rate(batch_size: int, start: float, score: Callable[[float], tuple[int, float]]) -> Search:
+def search_rate(batch_size: int, start: float, score: Callable[[float], tuple[int, float]], seeds: int = 1) -> Search:
     """Try half, once and twice the rate `start`, then go where the best is until `TRIALS` are used.
 
     A best rate at the end of the grid extends it by a factor of two; one in the middle gets neighbours at half that
-    distance. `score` trains at a rate and says how well that went.
+    distance. `score` trains at a rate, with so many `seeds`, and says how well that went.
     """
-    trials = [Trial(lr, score(lr)) for lr in (start / FACTOR, start, start * FACTOR)]
+    trials = [Trial(lr, score(lr), seeds) for lr in (start / FACTOR, start, start * FACTOR)]
     while len(trials) < TRIALS:
         lr = _next(Search(batch_size, tuple(trials)))
-        trials.append(Trial(lr, score(lr)))
+        trials.append(Trial(lr, score(lr), seeds))
     return Search(batch_size, tuple(trials))
 
 
@@ -71,6 +72,17 @@ def _next(search: Search) -> float:
     at = rates.index(best)
     below, above = rates[at - 1], rates[at + 1]
     return math.sqrt(best * (above if above / best >= best / below else below))  # into the wider gap
+
+
+def joint_score(scores: Sequence[tuple[int, float]]) -> tuple[int, float]:
+    """Of several trainings at one rate: the worst of what they came to, and the geometric mean of those that did."""
+    worst = max(kind for kind, _ in scores)
+    values = [value for kind, value in scores if kind == worst]
+    return worst, values[0] if len(values) == 1 else math.exp(math.fsum(map(_log, values)) / len(values))
+
+
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else -math.inf
 
 
 def score_of(run: RunRecord, target: float | None, hold: int) -> tuple[int, float]:

@@ -76,9 +76,11 @@ class Spread:
         share = 1.0 if math.isinf(self.prior_df) else self.prior_df / (self.prior_df + df)
         return share * prior + (1 - share) * own, df + math.floor(10 * BELIEVED * lent) / 10
 
-    def difference(self, values: Mapping[int, float], base: Mapping[int, float]) -> Interval | None:
+    def difference(
+        self, values: Mapping[int, float], base: Mapping[int, float], level: float = 0.95
+    ) -> Interval | None:
         """Mean of value - base over the seeds that have both; None when no seed has."""
-        return self.mean([values[seed] - base[seed] for seed in sorted(values.keys() & base.keys())])
+        return self.mean([values[seed] - base[seed] for seed in sorted(values.keys() & base.keys())], level=level)
 
 
 def _prior(variances: Sequence[float], df: float) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastbs.rendering.numbers import NOTHING, count, significant, size
+from fastbs.rendering.numbers import NOTHING, count, percent, significant, size
 
 Row = Mapping[str, Any]
 Column = tuple[str, Callable[[Row], str]]
@@ -51,7 +51,9 @@ def _time(row: Row) -> str:
     low, high = row["seconds_interval"] or (None, None)
     if low is None:
         return duration(row["seconds"])
-    return f"{duration(row['seconds'])} [{duration(low)}, {duration(high) if high is not None else 'never'}]"
+    ends = f"{duration(row['seconds'])} [{duration(low)}, {duration(high) if high is not None else 'never'}]"
+    coverage = row["seconds_coverage"]
+    return ends if coverage is None or coverage >= 0.95 else f"{ends} ({percent(coverage)})"
 
 
 def _reached(row: Row) -> str:

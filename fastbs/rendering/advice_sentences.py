@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,10 +23,16 @@ def headline(document: Document) -> str:
     if document["optimum"] is None:
         within = "measured sizes" if low != high else "measured size"
         return f"USE BATCH SIZE {recommended}   ({_range(low, high)}: {within} within 5 % of the fastest measured)"
-    sure = document["optimum"]["sure"] or 0
-    smallest = f"; {'smallest that is' if sure >= 0.9 else f'{recommended} is'} with {100 * sure:.0f} % certainty"
     of = " that keeps the limits" if document["binding"] else ""
-    return f"USE BATCH SIZE {recommended}   ({_range(low, high)} are within 5 % of the fastest{of}{smallest})"
+    sure = f"within 5 % of the fastest{of}: {_certainty(document['optimum']['sure'])} certain"
+    level = document.get("range_level")
+    others = f"; each of {_range(low, high)}: {_certainty(level)} or more" if low != high and level else ""
+    return f"USE BATCH SIZE {recommended}   ({sure}{others})"
+
+
+def _certainty(share: float | None) -> str:
+    """Whole per cent, never 100."""
+    return f"{min(99, math.floor(100 * (share or 0) + 0.5))} %"
 
 
 def time_sentence(document: Document) -> str:

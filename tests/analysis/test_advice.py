@@ -397,11 +397,31 @@ def test_two_sizes_are_compared_as_measured_and_within_five_percent_the_smaller_
     assert any("whether a larger size is faster yet" in entry["what"] for entry in found["unknown"])
 
 
-def test_a_tie_says_how_many_more_seeds_would_decide_it():
-    found = advice(simulated(spread=0.4, rng=np.random.default_rng(3)))
-    fastest = found["fastest"]
-    assert not fastest["proven"] and fastest["runner_up"] in fastest["ties"] and fastest["more_runs"] > 5
-    assert any(f"{fastest['more_runs']} more seeds" in (entry["settle"] or "") for entry in found["unknown"])
+def test_a_tie_is_called_one_and_seeds_are_counted_only_where_a_difference_is_nearly_proven():
+    tie = advice(simulated(spread=0.4, rng=np.random.default_rng(3)))
+    assert not tie["fastest"]["proven"] and tie["fastest"]["more_runs"] is None
+    assert any(entry["what"].endswith("a tie") and entry["settle"] is None for entry in tie["unknown"])
+    found = [advice(simulated(spread=0.1, rng=np.random.default_rng(seed)))["fastest"] for seed in range(20)]
+    counted = [one["more_runs"] for one in found if one["more_runs"]]
+    assert counted and all(1 <= low <= high <= 50 for low, high in counted)
+    assert not any(one["more_runs"] for one in found if one["proven"])
+
+
+def test_a_size_whose_budget_ended_too_soon_is_priced_by_the_law_and_gets_a_larger_one():
+    truth, rng = Truth(b_crit=100.0), np.random.default_rng(4)
+    budget = 1.9 * truth.e_min  # about what batch 90 needs
+    runs = []
+    for size in SIZES:
+        for seed in range(5):
+            images = truth.images(size) * math.exp(0.1 * rng.standard_normal())
+            status = "missed" if images > budget else "ok"
+            runs.append(run_record(size, seed, images, truth.step(size), budget=budget, status=status))
+    found = advice(sweep_file(runs, run={"until_target": True}))
+    assert truth.seconds(found["recommended"]) <= 1.08 * truth.seconds(truth.best)
+    low, high = found["b_crit"]["interval"]
+    assert low <= truth.b_crit <= (high or math.inf)
+    assert any("because the budget ended" in entry["what"] for entry in found["unknown"])
+    assert pasted_run(found["command"]).epochs > 40.0
 
 
 def test_one_seed_has_no_spread_and_says_so():

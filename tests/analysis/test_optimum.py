@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastbs.analysis.optimum import between_measured, closed_form, find_optimum
+from fastbs.analysis.optimum import closed_form, find_optimum
 from fastbs.analysis.step_time import StepTimeFit
 
 LAW = (st.floats(100, 1e6), st.floats(1, 1e4), st.floats(1e-4, 0.1), st.floats(1e-5, 1e-2))
@@ -68,24 +68,3 @@ def test_an_optimum_beyond_what_was_looked_at_is_at_the_edge():
 def test_energy_has_an_optimum_of_its_own_by_the_same_law():
     joules = total(10_000, 100, step_time(0.5, 0.2))  # a + c B per step
     assert find_optimum(joules, 1, 1000).batch_size == pytest.approx(math.sqrt(100 * 2.5), rel=1e-3)
-
-
-def test_measured_times_are_kept_and_joined_by_straight_lines():
-    at = between_measured({1: 1.0, 8: 2.0, 64: 16.0})
-    assert [at(size) for size in (1, 8, 64)] == pytest.approx([1.0, 2.0, 16.0])
-    assert at(4.5) == pytest.approx(1.5) and at(36) == pytest.approx(9.0)
-    assert at(128) == pytest.approx(32) and at(0.5) == 1.0
-    fit = step_time(0.9, 0.2)
-    beyond = between_measured({1: 1.0, 8: 2.0, 64: 16.0}, fit)
-    assert beyond(128) == pytest.approx(16.0 * fit.seconds(128) / fit.seconds(64))
-
-
-@given(*LAW, st.floats(0.01, 1))
-def test_joining_measured_times_does_not_draw_the_optimum_to_them(e_min, s_min, alpha, beta, shift):
-    fit = step_time(alpha, beta)
-    expected = closed_form(e_min / s_min, fit.b_half)
-    sizes = [expected * 8 ** (power + shift) for power in range(-3, 3)]
-    joined = between_measured({size: fit.seconds(size) for size in sizes})
-    cost = total(e_min, s_min, fit)
-    found = find_optimum(lambda size: cost(size) / fit.seconds(size) * joined(size), sizes[0], sizes[-1])
-    assert found.batch_size == pytest.approx(expected, rel=1e-3)

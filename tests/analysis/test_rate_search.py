@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastbs.analysis.rate_search import TRIALS, score_of, search_rate
+from fastbs.analysis.rate_search import TRIALS, joint_score, score_of, search_rate
 from fastbs.results.record import Evaluation, RunRecord
 
 
@@ -66,3 +66,11 @@ def test_reaching_sooner_beats_later_beats_a_lower_loss_beats_no_end():
 
 def test_without_a_target_the_last_quarter_of_the_validation_loss_decides():
     assert score_of(run("ok", *[0.5] * 8, loss=56.0), None, 2) == (1, pytest.approx((8 + 7) / 2))
+
+
+def test_two_trainings_at_a_rate_count_as_their_mean_and_as_the_worse_outcome():
+    assert joint_score([(0, 100.0), (0, 400.0)]) == (0, pytest.approx(200))
+    assert joint_score([(0, 100.0), (1, 0.5)]) == (1, 0.5)
+    assert joint_score([(2, math.inf), (0, 1.0)]) == (2, math.inf)
+    trial = search_rate(8, 0.1, bowl(0.1), seeds=2).to_json()["trials"][0]
+    assert trial["seeds"] == 2 and trial["score"] == "images_to_target"

@@ -14,7 +14,9 @@ CARD |= {"norm_momentum": None, "warnings": []}
 
 
 def row(size, **more):
-    empty = dict.fromkeys(("images_per_second", "epochs_to_target", "seconds", "seconds_interval", "curve_seconds"))
+    empty = dict.fromkeys(
+        ("images_per_second", "epochs_to_target", "seconds", "seconds_interval", "seconds_coverage", "curve_seconds")
+    )
     success = {"reached": 5, "runs": 5, "interval": [0.5, 1.0]}
     values = {
         "batch_size": size,
@@ -37,6 +39,7 @@ def document(**more):
         "kind": "advice",
         "recommended": 32,
         "range": [20, 60],
+        "range_level": 0.8,
         "seconds": 12.0,
         "seconds_interval": [10.0, 15.0],
         "card": CARD,
@@ -68,12 +71,25 @@ def test_commands_stand_whole_on_lines_of_their_own_and_once(style):
 @pytest.mark.parametrize("style", ["table", "markdown"])
 def test_the_size_is_in_the_first_line_and_prose_fits_the_width(style):
     text = render_advice(document(warnings=["word " * 60]), style)
-    assert "USE BATCH SIZE 32" in text.splitlines()[0] and "20-60 are within 5 %" in text.splitlines()[0]
+    assert (
+        "USE BATCH SIZE 32" in text.splitlines()[0]
+        and "97 % certain; each of 20-60: 80 % or more" in text.splitlines()[0]
+    )
     assert all(len(line) <= 120 for line in text.splitlines() if "fastbs " not in line)
 
 
 def test_a_range_that_a_miss_leaves_open_ends_with_never():
     assert "12.0 s [10.0 s, never]" in render_advice(document(), "table")
+
+
+def test_a_bracket_that_is_no_95_percent_interval_carries_its_level():
+    rows = [row(32, seconds=12.0, seconds_interval=[10.0, 14.0], seconds_coverage=level) for level in (0.75, 0.96875)]
+    text = render_advice(document(counterfactuals=rows), "table")
+    assert "[10.0 s, 14.0 s] (75 %)" in text and text.count("(75 %)") == 1 and "(97 %)" not in text
+
+
+def test_certainty_is_never_a_hundred():
+    assert "99 % certain" in render_advice(document(optimum={"sure": 1.0}), "table").splitlines()[0]
 
 
 def test_columns_that_nothing_is_known_for_are_left_out():

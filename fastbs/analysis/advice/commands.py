@@ -12,9 +12,10 @@ from fastbs.analysis.command_words import budget_words, number_word, option_word
 from fastbs.config import LrRule, RunConfig, SweepConfig
 
 
-def train_words(material: Material, config: SweepConfig, batch_size: int) -> list[str]:
-    """`fastbs train` at a batch size with the rate of `config`, as the user set the runs up."""
+def train_words(material: Material, config: SweepConfig, batch_size: int, longer: float = 1) -> list[str]:
+    """`fastbs train` at a batch size with the rate of `config`, as the user set the runs up; `longer`: budget, times."""
     run = material.requested.run.replace(target=material.target, noise_scale=False)
+    run = _longer(run, longer) if longer > 1 else run
     rate = planned_lr(config, "main", batch_size)
     decay = planned_weight_decay(config, batch_size, rate)
     decay = decay if decay == run.weight_decay else _rounded(decay)

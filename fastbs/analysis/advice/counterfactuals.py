@@ -58,7 +58,7 @@ def _row(prices: Prices, batch_size: int, recommended: int | None, best: float |
             "interval": list(size.times.success_interval) if size.times.n else None,
         },
         "keeps_limits": prices.limits.hold(costs),
-        "refused": _refused(size),
+        "refused": None if prices.is_late(size) else _refused(size),
     }
 
 
@@ -66,7 +66,7 @@ def _step(prices: Prices, batch_size: int) -> float | None:
     means = prices.material.step_means
     if not means or not min(means) <= batch_size <= max(means):
         return None
-    return prices.material.step_seconds(batch_size)
+    return prices.material.step_curve.seconds(batch_size)
 
 
 def _vs_best(prices: Prices, batch_size: int, size: SizeFacts, best: float | None) -> float | None:

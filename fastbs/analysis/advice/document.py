@@ -28,6 +28,7 @@ from fastbs.errors import BadInput
 from fastbs.results.files import SCHEMA
 
 FINE, LIMITS, TOO_LITTLE = 0, 1, 4  # exit codes
+ENOUGH = 1.5  # times the images that a size needs by the law: seeds differ
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ def advise(material: Material, limits: Limits | None = None, *, file: str = "adv
     if refused:
         return _document(prices, Advised(refusal=refused), file)
     _require_known(prices)
-    free = choose(Prices(material, curve, Limits(images=limits.images)))
-    return _document(prices, Advised(choose(prices), free), file)
+    choice = choose(prices)
+    free = choose(Prices(material, curve, Limits(images=limits.images))) if limits.asked() else choice
+    return _document(prices, Advised(choice, free), file)
 
 
 def _require_known(prices: Prices) -> None:
@@ -84,11 +86,12 @@ def _document(prices: Prices, advised: Advised, file: str) -> dict[str, Any]:
         "exit_code": advised.exit_code,
         "recommended": choice and choice.batch_size,
         "range": choice and [choice.low, choice.high],
+        "range_level": choice and choice.level,
         "seconds": prices.seconds(choice.batch_size) if choice else None,
         "seconds_interval": interval.bounds() if interval else None,
         "lr": card and card.lr,
         "card": card and card.to_json(),
-        "command": shlex.join(train_words(material, config, choice.batch_size)) if config and choice else None,
+        "command": _command(prices, config, choice) if config and choice else None,
         "reason": _sentence(advised, why),
         "why": why,
         "binding": limit,
@@ -117,6 +120,13 @@ def _card(prices: Prices, batch_size: int, b_crit: float | None) -> tuple[SweepC
     """The sweep's configuration with the recommended size in it, and the hyper-parameters there."""
     config = with_rate(prices.material.config, batch_size, usual_rule(prices.material))
     return config, make_card(config, batch_size, prices.material.norm, b_crit)
+
+
+def _command(prices: Prices, config: SweepConfig, choice: Choice) -> str:
+    """The training, with a budget that the size needs where that of the sweep was too small for it."""
+    late, needed = prices.late_after, prices.images(choice.batch_size)
+    longer = math.ceil(10 * ENOUGH * needed / prices.image_factor / late) / 10 if late and needed else 1.0
+    return shlex.join(train_words(prices.material, config, choice.batch_size, longer))
 
 
 def _to_verify(material: Material, config: SweepConfig) -> SweepConfig:

@@ -10,14 +10,19 @@ from fastbs.analysis.advice.material import Material, SizeFacts
 from fastbs.analysis.censored import runs_needed
 from fastbs.analysis.interval import Interval
 from fastbs.analysis.paired import paired_ratio
+from fastbs.analysis.student_t import t_quantile
+
+NEARLY = 0.8  # confidence with which a difference must be told from none before seeds are counted
+MOST = 10  # times the seeds there are: more is not worth a word
 
 
 def fastest_measured(material: Material) -> dict[str, Any] | None:
     """The reliable size with the least seconds, and the others against it; None without one.
 
     "proven": its time is below that of every other with the whole paired interval. "ties": the others of which that
-    cannot be said. "runner_up" has the next least seconds, with "ratio" (interval) to it, and "more_runs" a size to
-    tell these two apart in 80 % of cases; null where they differ enough already, or one seed gives no spread.
+    cannot be said. "runner_up" has the next least seconds, with "ratio" (interval) to it, and "more_runs" [from, to] a
+    size to tell these two apart in 80 % of cases; null where they differ enough already, or a difference is so open that
+    nobody knows how many.
     """
     known = sorted((s for s in material.sizes if s.reliable and s.seconds), key=lambda s: (s.seconds, s.batch_size))
     if not known:
@@ -44,14 +49,19 @@ def _ratio(size: SizeFacts, base: SizeFacts) -> Interval | None:
     return paired_ratio(size.seconds_by_seed, base.seconds_by_seed)
 
 
-def _more_runs(first: SizeFacts, second: SizeFacts) -> int | None:
-    spreads = [
-        statistics.variance(map(math.log, size.seconds_by_seed.values()))
-        for size in (first, second)
-        if len(size.seconds_by_seed) > 1
-    ]
-    difference = (second.seconds or 0) / (first.seconds or 1) - 1
-    if not spreads or difference <= 0:
+def _more_runs(first: SizeFacts, second: SizeFacts) -> list[int] | None:
+    """Seeds a size that would tell two sizes apart in 80 % of cases, at the ends of an 80 % interval of the difference.
+
+    None where that interval reaches 0, so that no number would be enough, or where its far end is no use to anybody.
+    """
+    seeds = sorted(first.seconds_by_seed.keys() & second.seconds_by_seed.keys())
+    if len(seeds) < 3 or not (first.all_reached and second.all_reached):
         return None
-    needed = runs_needed(math.sqrt(statistics.fmean(spreads)), difference)
-    return max(1, needed - min(first.times.n, second.times.n))
+    logs = [math.log(second.seconds_by_seed[seed] / first.seconds_by_seed[seed]) for seed in seeds]
+    mean, spread = statistics.fmean(logs), statistics.stdev(logs)
+    half = t_quantile((1 + NEARLY) / 2, len(logs) - 1) * spread / math.sqrt(len(logs))
+    if mean - half <= 0:
+        return None
+    needed = [runs_needed(spread / math.sqrt(2), math.expm1(difference)) for difference in (mean + half, mean - half)]
+    low, high = (max(1, runs - len(seeds)) for runs in needed)
+    return [low, high] if high <= MOST * len(seeds) else None

@@ -14,6 +14,7 @@ from fastbs.analysis.evidence import PENDING, Evidence, Setting
 from fastbs.analysis.hit import find_hit
 from fastbs.analysis.noise_scale import NoiseScale, noise_scale
 from fastbs.analysis.phrases import top1
+from fastbs.analysis.rate_error import rate_error
 from fastbs.analysis.rows import WORST_FIRST, input_wait_share
 from fastbs.config import RunConfig, SweepConfig
 from fastbs.errors import BadInput
@@ -66,6 +67,7 @@ def _material(file: MeasurementFile, target: float | None) -> Material:
         noise_at=noise_at,
         best_top1=max((e.top1 for run in file.runs if run.arm == MAIN for e in run.evaluations), default=None),
         warnings=tuple(_under_tuned(plan.get("tuning") or [])),
+        rate_error=rate_error(plan.get("tuning") or []) if config.lr_rule == "tuned" else 0.0,
     )
 
 
@@ -94,7 +96,8 @@ def _training(run: RunRecord, target: float, hold: int) -> Training:
     if hit:
         return Training(hit, hit.train_seconds, hit.images)
     last = run.evaluations[-1] if run.evaluations else None
-    return Training(None, last.train_seconds if last else 0.0, last.images if last else 0)
+    spent = (last.train_seconds, last.images) if last else (0.0, 0)
+    return Training(None, *spent, diverged=run.status == "diverged")
 
 
 def _noise(runs: Sequence[RunRecord]) -> tuple[NoiseScale | None, int | None]:

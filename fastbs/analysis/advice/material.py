@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fastbs.analysis.arms import rate_is_scaled
 from fastbs.analysis.censored import TimesToTarget, describe_times
@@ -17,7 +14,7 @@ from fastbs.analysis.evidence import PENDING
 from fastbs.analysis.hit import Hit
 from fastbs.analysis.interval import Interval
 from fastbs.analysis.noise_scale import NoiseScale
-from fastbs.analysis.optimum import Function, between_measured
+from fastbs.analysis.step_curve import StepCurve, fit_step_curve
 from fastbs.analysis.step_time import StepTimeFit
 from fastbs.analysis.sweep_fit import fit_steps
 from fastbs.config import SweepConfig
@@ -32,6 +29,7 @@ class Training:
     hit: Hit | None
     seconds: float  # training time up to the hit, or all of it
     images: float
+    diverged: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +88,11 @@ class SizeFacts:
     def seconds_by_seed(self) -> dict[int, float]:
         return {seed: run.hit.train_seconds for seed, run in self.trainings.items() if run.hit}
 
+    @property
+    def missed_after(self) -> dict[int, float]:
+        """Images after which a run ended without the target, by seed; not of runs that diverged."""
+        return {seed: run.images for seed, run in self.trainings.items() if not run.hit and not run.diverged}
+
 
 @dataclass(frozen=True)
 class Material:
@@ -107,6 +110,7 @@ class Material:
     noise_at: int | None = None  # batch size of the runs that drew it
     best_top1: float | None = None  # of any evaluation
     warnings: tuple[str, ...] = ()
+    rate_error: float = 0.0  # of log images at a size, shared by its seeds: noisy trials chose its rate
 
     @property
     def trained(self) -> list[SizeFacts]:
@@ -152,27 +156,10 @@ class Material:
         )
 
     @cached_property
-    def step_seconds(self) -> Function:
-        """Seconds a step at any batch size; there must be a measured one."""
-        return between_measured(self.step_means, self.step_fit if isinstance(self.step_fit, StepTimeFit) else None)
-
-    def step_factors(self, batch_sizes: Sequence[float], count: int) -> NDArray[np.float64]:
-        """(count, sizes): by what the step times may be off as well, each time for all sizes.
-
-        The logarithm of a size's mean is as uncertain as its runs scatter, pooled over sizes; each row draws that
-        scatter from its scaled inverse chi-square. Between measured sizes the error lies on lines in log B. Ones where
-        no size has two runs.
-        """
-        at = sorted(self.step_means)
-        logs = [np.log([*size.steps.values()]) for size in self.sizes if size.steps]
-        counts = np.array([len(own) for own in logs])
-        if (spare := int(counts.sum()) - len(at)) < 1:
-            return np.ones((count, len(batch_sizes)))
-        rng = np.random.default_rng(1)
-        within = sum(float(((own - own.mean()) ** 2).sum()) for own in logs)
-        variance = within / rng.chisquare(spare, count)[:, None] / counts
-        errors = np.sqrt(variance) * rng.standard_normal((count, len(at)))
-        return np.exp([np.interp(np.log(batch_sizes), np.log(at), drawn) for drawn in errors])
+    def step_curve(self) -> StepCurve:
+        """Seconds a step at any batch size, and what it may be as well; there must be a measured one."""
+        steps = {size.batch_size: size.steps for size in self.sizes if size.steps}
+        return fit_step_curve(steps, paired=self.steps_from != "sweep")
 
     def at(self, batch_size: int) -> SizeFacts | None:
         return next((size for size in self.sizes if size.batch_size == batch_size), None)

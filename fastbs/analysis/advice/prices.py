@@ -30,7 +30,7 @@ class Prices:
             return None if size.seconds is None or self.material.elsewhere else size.seconds * self.image_factor
         if not self._timed(size.batch_size):
             return None
-        return size.images / size.batch_size * self.material.step_seconds(size.batch_size) * self.image_factor
+        return size.images / size.batch_size * self.material.step_curve.seconds(size.batch_size) * self.image_factor
 
     def seconds(self, batch_size: float) -> float | None:
         """What the choice goes by: the curve, and where runs missed the target what that costs, if it is more."""
@@ -59,14 +59,28 @@ class Prices:
         return {
             size.batch_size: seconds / scale
             for size in self.material.sizes
-            if size.reliable and not (size.all_reached and self.curve.covers(size.batch_size))
+            if size.reliable and not self._spoken_for_whole(size)
             if (seconds := self.measured_seconds(size)) is not None
         }
+
+    def _spoken_for_whole(self, size: SizeFacts) -> bool:
+        """The curve says what it costs: it covers the size, and no run failed there."""
+        return self._spoken_for(size.batch_size) and (size.all_reached or self.is_late(size))
+
+    def is_late(self, size: SizeFacts) -> bool:
+        """Its runs that missed the target only had too small a budget."""
+        return isinstance(self.curve, Curve) and size.batch_size in self.curve.late
+
+    @property
+    def late_after(self) -> float | None:
+        """Images after which the runs of late sizes ended without the target; None where there is none."""
+        late = [size for size in self.material.sizes if self.is_late(size)]
+        return max((max(size.missed_after.values()) for size in late), default=None)
 
     def images(self, batch_size: float) -> float | None:
         """To the target; measured where they were."""
         size = self.material.at(int(batch_size)) if batch_size == int(batch_size) else None
-        if size and size.images is not None:
+        if size and size.images is not None and not self.is_late(size):
             return size.images * self.image_factor
         if not isinstance(self.curve, Curve) or not self.curve.covers(batch_size):
             return None
@@ -90,14 +104,17 @@ class Prices:
     @cached_property
     def candidates(self) -> Sequence[int]:
         """Sizes that may be recommended: measured ones to count on, and on the curve powers of two between such."""
-        measured = {size.batch_size for size in self.material.sizes if size.reliable}
+        measured = {size.batch_size for size in self.material.sizes if size.reliable and not self.is_late(size)}
         measured = {size for size in measured if self.seconds(size) is not None or self._spoken_for(size)}
         if not isinstance(self.curve, Curve):
             return sorted(measured)
         timed = {size.batch_size for size in self.material.sizes if size.steps}
         powers = {2**k for k in range(int(self.curve.largest).bit_length())}
-        open_sizes = {size for size in timed | powers if self.curve.covers(size) and not self._beside_a_failure(size)}
-        return sorted(size for size in measured | open_sizes if self._accumulates(size))
+        return sorted({*filter(self._accumulates, measured), *filter(self.may_be_used, timed | powers)})
+
+    def may_be_used(self, batch_size: int) -> bool:
+        """The curve speaks for it, nothing failed beside it, and it is a multiple of the micro-batch."""
+        return self._spoken_for(batch_size) and not self._beside_a_failure(batch_size) and self._accumulates(batch_size)
 
     def _beside_a_failure(self, batch_size: int) -> bool:
         """It failed, or an untried one has a neighbour where some runs did."""
@@ -108,10 +125,13 @@ class Prices:
         below = max((s for s in tried if s.batch_size < batch_size), key=lambda s: s.batch_size, default=None)
         above = min((s for s in tried if s.batch_size > batch_size), key=lambda s: s.batch_size, default=None)
         alone = not any(size.reliable for size in tried)
-        return any(size and (self.broken(size) or not (size.all_reached or alone)) for size in (below, above))
+        whole = [size.all_reached or self.is_late(size) or alone for size in (below, above) if size]
+        return not all(whole) or any(size and self.broken(size) for size in (below, above))
 
     def broken(self, size: SizeFacts) -> bool:
         """Tried, and not to be counted on; where no size reached the target that alone is held against none."""
+        if self.is_late(size):
+            return False
         if any(other.reliable for other in self.material.sizes):
             return size.failed
         return size.failed and size.status not in ("ok", "missed")

@@ -61,9 +61,12 @@ def _law(prices: Prices, choice: Choice, verify: list[str] | None) -> Open:
         return
     assert curve.samples is not None
     if choice.sure is not None and choice.sure < SURE:
-        what = f"whether batch {choice.batch_size} is within {percent(TOLERANCE)} of the fastest: so under "
-        yield what + f"{percent(choice.sure)} of the laws that may be true", "more seeds"
-    left_out = [s.batch_size for s in prices.material.reached if not s.all_reached]
+        what = f"whether batch {choice.batch_size} is within {percent(TOLERANCE)} of the fastest: "
+        yield what + f"{percent(choice.sure)} certain", None
+    if curve.late:
+        what = f"batch {listed(sorted(curve.late))} missed the target because the budget ended"
+        yield what + ": what they need is the law's", "more epochs"
+    left_out = [s.batch_size for s in prices.material.reached if not s.all_reached and not prices.is_late(s)]
     if left_out:
         yield f"batch {listed(left_out)} missed the target in some runs and is not part of the law", "more epochs"
     if curve.samples.thin:
@@ -92,10 +95,10 @@ def _edges(prices: Prices, choice: Choice) -> Open:
 def _between(fastest: dict[str, Any] | None) -> Open:
     if fastest is None or fastest["runner_up"] not in fastest["ties"]:
         return
-    more, ratio = fastest["more_runs"], fastest["ratio"]
-    what = f"which of batch {fastest['batch_size']} and {fastest['runner_up']} is faster: a tie so far"
-    what += f" ({percent(ratio - 1)} apart)"
-    yield what, f"{more} more seeds a size would decide it in 80 % of cases" if more else "more seeds"
+    what = f"which of batch {fastest['batch_size']} and {fastest['runner_up']} is faster: a tie"
+    more = fastest["more_runs"]
+    settle = f"{more[0]} to {more[1]} more seeds a size would decide it in 80 % of cases" if more else None
+    yield what, settle
 
 
 def _open_runs(material: Material) -> Open:
