@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from fastbs.analysis.comparison.curves import make_curves, find_curves
+from fastbs.analysis.comparison.curves import find_curves, make_curves
 from fastbs.analysis.comparison.differences import differences
 from fastbs.analysis.comparison.gate import Gate, judge
 from fastbs.analysis.comparison.holm import holm_levels
@@ -14,7 +14,7 @@ from fastbs.analysis.comparison.metrics import METRICS
 from fastbs.analysis.comparison.options import Options
 from fastbs.analysis.comparison.overdispersion import refutes
 from fastbs.analysis.comparison.records import Side
-from fastbs.analysis.comparison.rows import make_rows, make_pairings
+from fastbs.analysis.comparison.rows import make_pairings, make_rows
 from fastbs.analysis.comparison.sessions import Sessions
 from fastbs.errors import BadInput
 from fastbs.results.files import SCHEMA
