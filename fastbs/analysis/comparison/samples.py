@@ -79,20 +79,17 @@ def _from_calibration(base: Sample, head: Sample, known: tuple[float, float], me
 
 
 def _from_spread(units: Units, rows: Moderation, options: Options) -> Estimate:
-    """From the spread of the row, moderated by the others; of five values a side and more, Welch's.
+    """From the spread of the row, moderated by the others.
 
     Values that fall into one of two modes as coins do are all alike on both sides, and apart, in one row of
-    2^(total - 1). Where so many rows are compared that this happens, or where there are fewer than five values, the
-    spread counts for no less than a share of the typical row's.
+    2^(total - 1). Where so many rows are compared that this happens, a row's variance counts for at least a share of
+    the typical row's; with fewer than five values for all of it.
     """
     spread, few = units.spread, units.fewest < FEW
-    if units.differences or few:
-        variance, df = rows.moderated(spread, units.fewest - 1.0)
+    own_df = units.fewest - 1.0 if few or units.differences else welch(units.base, units.head).df
+    variance, df = rows.moderated(spread, own_df)
+    if few or rows.rows * 2.0 ** (1 - units.total) > options.alpha / 2:
         variance = max(variance, rows.typical * (1.0 if few else LEAST_SHARE))
-    else:
-        variance, df = spread.variance, welch(units.base, units.head).df
-        if rows.rows * 2.0 ** (1 - units.total) > options.alpha / 2:
-            variance = max(variance, rows.typical * LEAST_SHARE)
     if units.source == "sessions" and units.fewest == 2:
         variance = max(variance, options.noise**2 / 2)
     return Estimate(units.change, math.sqrt(variance * units.share), df, units.source)
