@@ -68,7 +68,7 @@ def units_of(
 ) -> Units | None:
     """None where a side has no value, or times of runs that never reached their target.
 
-    Seeds that both sides have are pairs: half of each side's values at least. Of times, sessions are what replicates
+    Seeds that both sides have are pairs: two thirds of each side's values at least. Of times, sessions are what replicates
     where both sides have several; those that both have, and no other, are pairs.
     """
     before, after = (tuple(scaled(sample.values, metric)) for sample in (base, head))
@@ -82,7 +82,7 @@ def units_of(
     luck = left_over(*mixes) if mixes else 0.0
     by_seed = [_by_label(sample, values) for sample, values in ((base, before), (head, after))]
     common = [seed for seed in by_seed[0] if seed in by_seed[1]]
-    if len(common) >= 2 and 2 * len(common) >= max(len(before), len(after)):
+    if len(common) >= 2 and 3 * len(common) >= 2 * max(len(before), len(after)):
         differences = tuple(by_seed[1][seed] - by_seed[0][seed] for seed in common)
         return Units("seeds", differences=differences, resolution=resolution, luck=luck)
     if mixes and min(len(set(mix)) for mix in mixes) >= SEVERAL:
