@@ -68,7 +68,7 @@ def from_pairs(differences: Sequence[float]) -> Estimate:
 def with_session(estimate: Estimate, session: float, df: float) -> Estimate:
     """The same with the luck of sessions on top: a standard error that `df` degrees of freedom know.
 
-    Degrees of freedom of the sum after Satterthwaite (1946).
+    Degrees of freedom of the sum after Satterthwaite (1946), rounded down to half ones.
     """
     if session == 0:
         return estimate
@@ -77,7 +77,7 @@ def with_session(estimate: Estimate, session: float, df: float) -> Estimate:
     return replace(
         estimate,
         se=math.sqrt(sum(variances)),
-        df=sum(variances) ** 2 / parts if parts else math.inf,
+        df=max(1.0, math.floor(2 * sum(variances) ** 2 / parts) / 2) if parts else math.inf,
         session=session,
     )
 

@@ -35,17 +35,17 @@ def estimate_of(
         return None
     if units.source == "pairs":
         return from_pairs(units.differences) if units.fewest > 1 else None
-    known = options.calibration and options.calibration.noise_of(key, metric.name)
-    if known and metric.scale == "ratio" and min(base.processes, head.processes) < FEW:
+    noise, df = session_noise(key, metric, options)
+    known = _calibrated(units, metric, key, options)
+    if known:
         estimate = _from_calibration(base, head, known, metric)
     elif not _told(base, head, units, rows, metric):
         return None
     else:
         assert rows is not None
-        estimate = _from_spread(units, rows, options)
+        estimate = _from_spread(units, rows, options.alpha, noise)
     if estimate is None or estimate.spread_from == "sessions":
         return estimate
-    noise, df = session_noise(key, metric, options)
     return with_session(estimate, noise * math.sqrt(units.luck / 2), df)
 
 
@@ -53,6 +53,15 @@ def session_noise(key: Key, metric: Metric, options: Options) -> tuple[float, fl
     """Standard deviation of the log ratio of two sessions and its degrees of freedom: calibrated, or else assumed."""
     known = options.calibration and options.calibration.session_noise_of(key, metric.name)
     return known or (options.noise, math.inf)
+
+
+def _calibrated(units: Units, metric: Metric, key: Key, options: Options) -> tuple[float, float] | None:
+    """The calibrated noise, where the units are too few to speak for themselves and it knows what they are."""
+    if options.calibration is None or metric.scale != "ratio" or units.fewest >= FEW:
+        return None
+    if units.source == "sessions" and options.calibration.session_noise_of(key, metric.name) is None:
+        return None
+    return options.calibration.noise_of(key, metric.name)
 
 
 def _told(base: Sample, head: Sample, units: Units, rows: Moderation | None, metric: Metric) -> bool:
@@ -78,7 +87,7 @@ def _from_calibration(base: Sample, head: Sample, known: tuple[float, float], me
     )
 
 
-def _from_spread(units: Units, rows: Moderation, options: Options) -> Estimate:
+def _from_spread(units: Units, rows: Moderation, alpha: float, session_noise: float) -> Estimate:
     """From the spread of the row, moderated by the others.
 
     Values that fall into one of two modes as coins do are all alike on both sides, and apart, in one row of
@@ -88,10 +97,10 @@ def _from_spread(units: Units, rows: Moderation, options: Options) -> Estimate:
     spread, few = units.spread, units.fewest < FEW
     own_df = units.fewest - 1.0 if few or units.differences else welch(units.base, units.head).df
     variance, df = rows.moderated(spread, own_df)
-    if few or rows.rows * 2.0 ** (1 - units.total) > options.alpha / 2:
+    if few or rows.rows * 2.0 ** (1 - units.total) > alpha / 2:
         variance = max(variance, rows.typical * (1.0 if few else LEAST_SHARE))
     if units.source == "sessions" and units.fewest == 2:
-        variance = max(variance, options.noise**2 / 2)
+        variance = max(variance, session_noise**2 / 2)
     return Estimate(units.change, math.sqrt(variance * units.share), df, units.source)
 
 

@@ -68,8 +68,8 @@ def units_of(
 ) -> Units | None:
     """None where a side has no value, or times of runs that never reached their target.
 
-    Seeds that both sides have are pairs: two thirds of each side's values at least. Of times, sessions are what replicates
-    where both sides have several; those that both have, and no other, are pairs.
+    Seeds that both sides have are pairs: two thirds of each side's values at least. Of times, sessions are what
+    replicates where both sides have several; those that both have, and no other, are pairs.
     """
     before, after = (tuple(scaled(sample.values, metric)) for sample in (base, head))
     if not before or not after or math.inf in (*before, *after):
