@@ -185,7 +185,8 @@ class Share:
 
     @property
     def text(self) -> str:
-        return "–" if not self.of else f"{100 * self.value:.1f} ±{100 * self.error:.1f} %"
+        """The share with its standard error in parentheses, "1.5 (0.4) %"."""
+        return "–" if not self.of else f"{100 * self.value:.1f} ({100 * self.error:.1f}) %"
 
 
 @dataclass(frozen=True)

@@ -111,8 +111,8 @@ def _within(document: Document) -> str:
 
 def _margins(document: Document) -> str:
     settings, scales = document["settings"], {METRICS[row["metric"]].scale for row in document["rows"]}
-    points = f" (±{100 * settings['points_margin']:g} points)" if "points" in scales else ""
-    return f"±{_percent(settings['margin'])}{points}"
+    points = f" (top1: {100 * settings['points_margin']:g} points)" if "points" in scales else ""
+    return f"{_percent(settings['margin'])}{points} either way"
 
 
 def _machine(document: Document, quote: Quote) -> tuple[str, str]:
