@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import glob
 import os
 import sys
 from pathlib import Path
@@ -18,7 +17,7 @@ from fastbs.analysis.comparison.options import Options
 from fastbs.analysis.comparison.sides import make_side
 from fastbs.cli.gate import gate_option, read_gate
 from fastbs.cli.options import Share, output_format
-from fastbs.errors import BadInput
+from fastbs.cli.paths import paths_of
 from fastbs.rendering.comparison import render_comparison
 from fastbs.results.files import append_text, read_json
 from fastbs.results.measurement_files import read_measurements
@@ -32,7 +31,7 @@ from fastbs.results.measurement_files import read_measurements
 @click.option("--self-test", is_flag=True, help="Prove that the gate can fail, on made-up measurements.")
 @click.option("--noise-file", type=click.Path(path_type=Path), help="Noise of this machine, from fastbs calibrate.")
 @click.option(
-    "--noise", type=Share(), default=0.05, help="Assumed between two processes where nothing tells.  [default: 5%]"
+    "--noise", type=Share(), default=0.05, help="Assumed between two sessions where nothing tells.  [default: 5%]"
 )
 @click.option("--margin", type=Share(), default=0.03, help="Changes within it are called the same.  [default: 3%]")
 @click.option("--metric", "metrics", multiple=True, help="Compare this metric (repeatable) instead of each row's own.")
@@ -54,7 +53,8 @@ def compare(
 ) -> None:
     """Compare HEAD with BASE: each a bench or any pytest-benchmark file, a sweep, a folder of them, or a quoted glob.
 
-    Several files of a side are several processes. The markdown also goes to $GITHUB_STEP_SUMMARY where that is set.
+    Several files of a side are several processes; seeds that both sweeps have are compared in pairs. The markdown also
+    goes to $GITHUB_STEP_SUMMARY where that is set.
 
     Exit codes: 0 passed · 1 slower, missing or failed, as the gate says · 2 bad input · 3 not comparable (--allow) · 4
     cannot tell, where asked to fail on it · 5 nothing matched.
@@ -78,23 +78,13 @@ def compare(
         metrics=settings["metrics"] or None,
         allow=frozenset(name for given in settings["allow"] for name in given.split(",")),
     )
-    sides = [make_side(read_measurements(_paths(given))) for given in (base, head)]
+    sides = [make_side(read_measurements(paths_of(given))) for given in (base, head)]
     document = compare_sides(*sides, options=options, gate=gate)
     click.echo(render_comparison(document, style, key=key))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         append_text(Path(summary), render_comparison(document, "markdown", key=key) + "\n")
     sys.exit(document["gate"]["exit_code"])
-
-
-def _paths(given: str) -> list[Path]:
-    """A glob where nothing has that very name."""
-    if os.path.exists(given) or not glob.has_magic(given):
-        return [Path(given)]
-    found = sorted(glob.glob(given, recursive=True))
-    if not found:
-        raise BadInput(f"{given}: no file matches")
-    return [Path(name) for name in found]
 
 
 def _self_test(gate: Gate) -> int:

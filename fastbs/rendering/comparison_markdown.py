@@ -22,6 +22,7 @@ from fastbs.rendering.comparison_rows import (
     with_verdict,
 )
 from fastbs.rendering.comparison_sentences import (
+    blind_line,
     difference_text,
     environment_title,
     gate_item,
@@ -80,7 +81,7 @@ def _left_out(folds: list[str], rows: int) -> str:
 def _alert(document: dict[str, Any]) -> str:
     first, rest = headline(document, code)
     fired = document["gate"]["fired"]
-    lines = [f"**{first}**{rest}", gate_line(document)]
+    lines = [*filter(None, [blind_line(document)]), f"**{first}**{rest}", gate_line(document)]
     lines += [f"• {gate_item(item, code, prose)}" for item in fired[:RULES]]
     if len(fired) > RULES:
         lines.append(f"• and {len(fired) - RULES:,} more")
@@ -93,7 +94,7 @@ def _alert_kind(document: dict[str, Any]) -> str:
         return "CAUTION"
     if exit_code == 1 or any(is_worse(row) or row["verdict"] in ("failed", "missing") for row in rows):
         return "WARNING"
-    return "NOTE" if exit_code == 4 or with_verdict(rows, "cannot tell") else "TIP"
+    return "NOTE" if exit_code == 4 or document["gate"].get("unseen") or with_verdict(rows, "cannot tell") else "TIP"
 
 
 def _rows_table(rows: list[Row]) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastbs.analysis.comparison.metrics import METRICS
-from fastbs.rendering.comparison_numbers import change_text, minus
+from fastbs.rendering.comparison_numbers import change_text, effect_text, minus
 from fastbs.rendering.comparison_rows import NOT_MEASURED, Quote, Row, changed, is_better, is_worse, with_verdict
 
 Document = dict[str, Any]
+UNTESTED = "not tested: rows whose noise between processes nothing tells; calibrate, or measure 5 processes a side"
 EXITS = {
     0: "the gate passed",
     1: "the gate failed",
@@ -26,6 +27,30 @@ def headline(document: Document, quote: Quote) -> tuple[str, str]:
     first, rest = phrases[0]
     more = [a + b for a, b in phrases[1:]] + list(filter(None, [_processes(rows)]))
     return first, "; ".join([rest, *more])
+
+
+def blind_line(document: Document) -> str:
+    """What would have passed unseen, "blind: a fall of 10 points in top1 would have passed"; empty where nothing would.
+
+    Of a gate that failed, or that did not judge, there is no more to say.
+    """
+    gate = document["gate"]
+    if gate["exit_code"] not in (0, 4) or not gate.get("unseen"):
+        return ""
+    passed = " and ".join(f"{_passed(found)} in {found['metric']}{_where_blind(found)}" for found in gate["unseen"])
+    return f"blind: {passed} would have passed"
+
+
+def _passed(found: Row) -> str:
+    """A change for the worse: "a fall of 10 points", "a rise of 16 %"."""
+    word = "fall" if METRICS[found["metric"]].higher_is_better else "rise"
+    return f"any {word}" if found["change"] is None else f"a {word} of {effect_text(found['change'], found['metric'])}"
+
+
+def _where_blind(found: Row) -> str:
+    if not found["rows"]:
+        return " (it looks where nothing was measured)"
+    return "" if found["rows"] == found["of"] else f" ({found['rows']:,} of {found['of']:,} rows)"
 
 
 def _barred(document: Document, quote: Quote) -> list[tuple[str, str]]:
@@ -86,8 +111,8 @@ def _within(document: Document) -> str:
 
 def _margins(document: Document) -> str:
     settings, scales = document["settings"], {METRICS[row["metric"]].scale for row in document["rows"]}
-    points = f" (±{100 * settings['points_margin']:g} points)" if "points" in scales else ""
-    return f"±{_percent(settings['margin'])}{points}"
+    points = f" (top1: {100 * settings['points_margin']:g} points)" if "points" in scales else ""
+    return f"{_percent(settings['margin'])}{points} either way"
 
 
 def _machine(document: Document, quote: Quote) -> tuple[str, str]:
@@ -155,7 +180,7 @@ def gate_line(document: Document) -> str:
             return "Not judged: the two sides measured different things"
         case 4:
             return f"Gate: cannot tell, which was to fail{unseen}"
-    return f"Gate passed{unseen}"
+    return f"Gate: nothing fired{unseen}" if gate.get("unseen") else f"Gate passed{unseen}"
 
 
 def gate_item(item: Row, quote: Quote, prose: Quote) -> str:
@@ -168,26 +193,44 @@ def gate_item(item: Row, quote: Quote, prose: Quote) -> str:
 def how_decided(document: Document, quote: Quote) -> list[str]:
     """Level, spread and sides, a sentence each."""
     settings, rows = document["settings"], document["rows"]
-    tested = sum(row["p"] is not None for row in rows)
+    tested, curves = (sum(row.get("p") is not None for row in found) for found in (rows, document["curves"]))
     level = _percent(1 - settings["alpha"])
-    together = f" for all {tested:,} tested rows together (Holm)" if tested > 1 else ""
+    also = f" and {curves:,} curve{'' if curves == 1 else 's'}" if curves else ""
+    together = f" for all {tested:,} tested rows{also} together (Holm)" if tested + curves > 1 else ""
     spreads = {row["spread_from"] for row in rows} | {None}
     said = {
         "processes": "spread between processes",
         "pairs": "paired processes",
+        "seeds": "seeds in pairs",
+        "sessions": "sessions, not processes",
         "ranks": "ranks (misses last)",
         "calibration": f"calibrated noise ({quote(str(settings['calibration']))})",
-        "assumed": f"noise between processes assumed {_percent(settings['noise'])}: "
-        "calibrate, or measure 5 processes a side, to see smaller effects",
     }
     sources = [text for name, text in said.items() if name in spreads]
     sentences = [f"Intervals: {level}{together}, from {' and '.join(sources)}"] if sources else []
+    if "assumed" in spreads:
+        sentences.append(UNTESTED)
+    sentences += _sessions(document)
     if refuted := settings.get("calibration_refuted"):
         sentences.append(quote(refuted))
     sentences.append(f"same: its own {level} interval lies within {_margins(document)}")
     sentences.append(" → ".join(_side(name, document[name.lower()], quote) for name in ("BASE", "HEAD")))
     code = document["gate"]["exit_code"]
-    return [*sentences, f"exit code {code}: {EXITS[code]}"]
+    ended = "nothing fired" if code == 0 and document["gate"].get("unseen") else EXITS[code]
+    return [*sentences, f"exit code {code}: {ended}"]
+
+
+def _sessions(document: Document) -> list[str]:
+    """What the luck of a session may be, where one side has one only and nothing that was measured tells it."""
+    found = document.get("sessions")
+    if found is None or document["settings"]["calibration"] and found["calibrated"]:
+        return []
+    if found["base"] == found["head"] == found["shared"] == 1:
+        return ["both sides are of one session; another may differ by more (fastbs calibrate --sessions)"]
+    if min(found["base"], found["head"]) > 1:
+        return []
+    noise = _percent(document["settings"]["noise"])
+    return [f"times: {noise} between two sessions assumed (--noise); fastbs calibrate --sessions measures it"]
 
 
 def _side(name: str, side: Row, quote: Quote) -> str:

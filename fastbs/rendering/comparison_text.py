@@ -18,6 +18,7 @@ from fastbs.rendering.comparison_rows import (
     with_verdict,
 )
 from fastbs.rendering.comparison_sentences import (
+    blind_line,
     difference_text,
     gate_item,
     gate_line,
@@ -35,7 +36,8 @@ def comparison_text(document: dict[str, Any]) -> str:
     """At most WIDTH columns; long names lose their middle."""
     rows = document["rows"]
     ordered = [*changed(rows), *with_verdict(rows, "cannot tell"), *with_verdict(rows, "same")]
-    return "\n".join([*within_width("".join(headline(document, _name))), *_table(ordered), *_below(document, ordered)])
+    first = [line for text in (blind_line(document), "".join(headline(document, _name))) for line in within_width(text)]
+    return "\n".join([*filter(None, first), *_table(ordered), *_below(document, ordered)])
 
 
 def _name(text: str) -> str:
@@ -94,7 +96,9 @@ def _below(document: dict[str, Any], ordered: list[Row]) -> list[str]:
     for d in ranked_differences(document):
         lines.append(f"{one_line(d['name'])}: {difference_text(d, _name)} ({tier_text(d)})")
     lines.append(gate_line(document))
-    lines += [f"{word}: {gate_item(item, _name, one_line)}" for word in ("fired", "blind") for item in gate[word]]
+    lines += [f"fired: {gate_item(item, _name, one_line)}" for item in gate["fired"]]
+    # Of rows, the table says what could have been seen.
+    lines += [f"blind: {gate_item(item, _name, one_line)}" for item in gate["blind"] if item["row"] is None]
     lines += how_decided(document, _name)
     return [line for text in lines for line in within_width(text, " ")]
 

@@ -94,6 +94,7 @@ class RunRecord:
     status: Status
     reason: str | None = None
     shared: bool = False  # others computed on the same node meanwhile: accuracies count, times do not
+    started_at: float | None = field(default=None, compare=False)  # seconds since 1970, when it was first begun
     result: Result | None = None  # null unless the run ended by itself (ok, missed, diverged)
     evaluations: tuple[Evaluation, ...] = field(default=())
     noise: tuple[NoiseDraw, ...] = field(default=())
@@ -131,6 +132,7 @@ def run_from_json(
         status=status,
         reason=_checked("reason", document["reason"], str | None),
         shared=bool(document.get("shared")),
+        started_at=_checked("started_at", document.get("started_at"), float | None),
         result=None if result is None else from_json(Result, result),
         evaluations=evaluations,
         noise=noise,

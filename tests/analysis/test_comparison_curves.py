@@ -8,9 +8,11 @@ import pytest
 
 from fastbs.analysis.comparison.calibration import Calibration
 from fastbs.analysis.comparison.compare import compare
+from fastbs.analysis.comparison.curves import find_curves
 from fastbs.analysis.comparison.gate import DEFAULT_GATE, Gate
 from fastbs.analysis.comparison.options import Options
 from fastbs.analysis.comparison.records import Record, Sample, Side
+from fastbs.analysis.comparison.rows import make_pairings
 
 GATE = Gate.parse(DEFAULT_GATE, "gate")
 CURVE = (("question", "throughput"), ("model", "small"))
@@ -110,23 +112,32 @@ def test_sizes_with_other_numbers_of_processes_are_taken_as_independent():
     assert held < TRIALS * 0.99  # and no wider than that
 
 
+def noise_file(sizes, noise):
+    return Calibration("noise.json", {(*sorted(key(size)), "images_per_second"): (noise, 30.0) for size in sizes})
+
+
 def test_one_process_a_side_is_as_lucky_at_many_sizes_as_at_one():
+    se = []
+    for sizes in ([1, 2], range(1, 40)):
+        base, head = (side({size: [1.0] for size in sizes}) for _ in "AB")
+        sides = make_pairings(base, head, None, Options(calibration=noise_file(sizes, 0.05)), {})
+        [curve] = find_curves(base, head, sides)
+        se.append(curve.estimate.se)
+    assert se[0] == pytest.approx(se[1]) and se[0] > 0.05
+
+
+def test_one_process_a_side_without_a_calibration_tells_nothing_of_a_curve():
     draw = random.Random(4)
-    base, head = measured(draw, 1), measured(draw, 1)
-    few, many = (
-        curve_of(*(side({size: [1.0] for size in sizes}) for _ in "AB"))["smallest_visible"]
-        for sizes in ([1, 2], range(1, 40))
-    )
-    assert few == pytest.approx(many) and few > 0.05
-    assert curve_of(base, head)["verdict"] != "slower"
+    curve = curve_of(measured(draw, 1), measured(draw, 1, factors=(0.5,) * 3))
+    assert curve["verdict"] == "cannot tell" and curve["interval"] is curve["smallest_visible"] is None
+    assert curve["change"] == pytest.approx(-0.5)
 
 
 def test_noise_that_is_calibrated_row_by_row_holds_for_their_curve_too():
     draw = random.Random(5)
     base, head = measured(draw, 1), measured(draw, 1, factors=(0.97,) * 3)
-    noise = {(*sorted(key(size)), "images_per_second"): (0.005, 30.0) for size in SIZES}
     assert curve_of(base, head)["verdict"] == "cannot tell"
-    assert curve_of(base, head, margin=0.01, calibration=Calibration("noise.json", noise))["verdict"] == "slower"
+    assert curve_of(base, head, margin=0.01, calibration=noise_file(SIZES, 0.005))["verdict"] == "slower"
 
 
 def test_a_curve_needs_two_sizes_that_both_sides_have_measured():

@@ -132,7 +132,7 @@ def rotated(values, turn):
     return values[turn:] + values[:turn]
 
 
-@given(st.lists(speeds, min_size=2, max_size=6), st.lists(speeds, min_size=2, max_size=6), st.floats(1e-3, 1e3))
+@given(st.lists(speeds, min_size=3, max_size=6), st.lists(speeds, min_size=3, max_size=6), st.floats(1e-3, 1e3))
 def test_the_unit_changes_nothing(base, head, unit):
     assume(statistics.stdev(map(math.log, base)) > 1e-6)
     rows = []

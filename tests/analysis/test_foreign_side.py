@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from fastbs.analysis.comparison.records import Start
 from fastbs.analysis.comparison.sides import make_side
 from fastbs.errors import BadInput
 from fastbs.results.measurement_files import MeasurementFile
@@ -83,6 +84,21 @@ def test_the_facts_of_a_foreign_file_are_its_processor_and_software():
     assert (side.commit, side.dirty) == ("abc", True)
     bare = make_side([foreign("a", benchmark("t"), commit_info={"id": "unversioned"})])
     assert bare.machine == {"cpu": None, "python": None, "system": None} and bare.commit is None
+
+
+@pytest.mark.parametrize(
+    ("written", "start"),
+    [
+        ("2015-08-15T00:01:57.053896+00:00", 1439596917.053896),
+        ("2015-08-15T00:01:57.053896", 1439596917.053896),  # files of before it said so are UTC too
+        ("2015-08-15T02:01:57+02:00", 1439596917.0),
+        ("yesterday", None),
+        (None, None),
+    ],
+)
+def test_a_file_says_when_and_where_it_was_written(written, start):
+    given = foreign("a", benchmark("t"), datetime=written, machine_info={"node": "runner"})
+    assert make_side([given]).starts == (None if start is None else Start(start, start, "runner"),)
 
 
 def test_hostile_names_are_kept_as_they_are():

@@ -240,3 +240,46 @@ def test_a_gate_that_can_fail_passes_its_self_test(of):
 )
 def test_a_gate_that_cannot_fail_is_found_out(of):
     assert [what for what, expected, got in self_test(of) if got != expected]
+
+
+@pytest.mark.parametrize(
+    ("limit", "spread", "passed"),
+    [
+        ("0%", 1.0, []),  # sees 0.4 % and less
+        ("0%", 20.0, [pytest.approx(0.12, abs=0.01)]),
+        ("30%", 20.0, []),
+        ("3%", 8.0, [pytest.approx(0.05, abs=0.005)]),
+        ("0%", None, [None]),
+    ],
+)
+def test_what_would_have_passed_is_said_once_for_each_rule(limit, spread, passed):
+    factors = (1.0,) if spread is None else [1 + spread * (factor - 1) for factor in SPREAD]
+    base, head = (side(record(8, value, spread=factors)) for value in (500, 499))
+    found = judged(base, head, rule(limit))
+    assert [unseen["change"] for unseen in found["unseen"]] == passed
+    assert found["exit_code"] == 0 and judged(base, head, replace(rule(limit), cannot_tell="fail"))["exit_code"] == (
+        4 if spread != 1.0 else 0
+    )
+    assert bool(found["blind"]) == bool(passed)
+
+
+def test_one_rule_of_several_rows_says_the_largest_and_in_how_many():
+    rows = [record(1, 100), record(8, 500, spread=NOISY), record(64, 900, spread=(0.9, 0.95, 1.0, 1.05, 1.1))]
+    base, head = (
+        side(*rows),
+        side(
+            *(replace(row, samples=dict(row.samples)) for row in rows[:1]),
+            *(
+                record(size, value, spread=spread)
+                for size, value, spread in ((8, 510, NOISY), (64, 905, (0.9, 0.95, 1.0, 1.05, 1.1)))
+            ),
+        ),
+    )
+    [unseen] = judged(base, head, rule("0%"))["unseen"]
+    assert (unseen["rows"], unseen["of"], unseen["metric"]) == (2, 3, "images_per_second")
+    assert 0.2 < unseen["change"] < 1  # a speed falls by less than all of it
+
+
+def test_a_rule_that_looks_where_nothing_is_would_let_anything_pass():
+    [unseen] = judged(BASE, BASE, rule("3%", "[7]"))["unseen"]
+    assert (unseen["change"], unseen["rows"], unseen["of"]) == (None, 0, 0)

@@ -1,7 +1,9 @@
 import math
+from dataclasses import replace
 
 import pytest
 
+from fastbs.analysis.comparison.records import Start
 from fastbs.analysis.comparison.sides import make_side
 from fastbs.errors import BadInput
 from fastbs.results.measurement_files import MeasurementFile
@@ -65,6 +67,20 @@ def test_a_sweep_has_a_row_for_each_arm_and_size_and_a_value_for_each_seed():
     assert samples["time_to_target_s"].values == (pytest.approx(1 + 5 / 6), math.inf)
     assert rows["main", 8].status == "ok"
     assert [name for name, _ in rows["main", 8].key][-1] == "batch_size"
+
+
+def test_values_carry_their_seeds_and_accuracies_the_size_of_one_image():
+    data = {"name": "photos", "fingerprint": "f08d", "validation": 400}
+    samples = make_side([sweep("s", run(8, 3), run(8, 1), dataset=data)]).records[0].samples
+    assert {sample.labels for sample in samples.values()} == {(1, 3)}
+    assert (samples["top1"].resolution, samples["images_per_second"].resolution) == (1 / 400, 0)
+    assert make_side([sweep("s", run(8, 3))]).records[0].samples["top1"].resolution == 0
+
+
+def test_a_sweep_lasts_from_its_first_run_to_its_last_where_all_say_when_they_began():
+    begun = [replace(run(8, seed), started_at=at) for seed, at in ((0, 50.0), (1, 10.0), (2, 4000.0))]
+    assert make_side([sweep("s", *begun)]).starts == (Start(10.0, 4000.0, None),)
+    assert make_side([sweep("s", *begun, run(8, 4))]).starts == (None,)
 
 
 def test_a_stopped_run_says_nothing_and_a_diverged_one_missed():

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from fastbs.analysis.bench_document import bench_document
+from fastbs.bench.truth.records import dataset, plan_document, planned_run, run_config, run_record, write_sweep
+from fastbs.config import SweepConfig
 from fastbs.results.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,6 +158,83 @@ def test_files_of_pytest_benchmark_are_compared_by_process(tmp_path):
     assert [row["verdict"] for row in json.loads(done.stdout)["rows"]] == ["same", "slower"]
     table = fastbs("compare", f"{tmp_path}/base/*.json", f"{tmp_path}/head/*.json", "--format", "markdown").stdout
     assert "x|<b>" not in table  # neither a column more nor an element of HTML
+
+
+def one_process(path, seed, sd=0.3):
+    draw = random.Random(seed)
+    return foreign(path, {f"test_{row}": 0.01 * math.exp(draw.gauss(0, sd)) for row in range(18)})
+
+
+def test_one_file_a_side_without_a_calibration_fails_no_gate_and_says_that_it_is_blind(tmp_path):
+    base, head = (one_process(tmp_path / f"{seed}.json", seed) for seed in (1, 2))
+    done = fastbs("compare", base, head)
+    assert done.returncode == 0 and done.stdout.splitlines()[0] == "blind: any rise in seconds would have passed"
+    assert "All 18 cannot tell" in done.stdout and "slower" not in done.stdout and " %" in done.stdout
+    assert fastbs("compare", base, head, "--fail-on-cannot-tell").returncode == 4
+    rows = json.loads(fastbs("compare", base, head, "--format", "json").stdout)["rows"]
+    assert {row["verdict"] for row in rows} == {"cannot tell"} and None not in [row["change"] for row in rows]
+
+
+def test_a_noisy_gate_says_first_what_would_have_passed(tmp_path):
+    base, head = (bench(tmp_path / f"{seed}.json", seed=seed, sd=0.2) for seed in (1, 2))
+    done = fastbs("compare", base, head)
+    assert done.returncode == 0
+    assert re.fullmatch(r"blind: a fall of \d+ % in images_per_second would have passed", done.stdout.splitlines()[0])
+    assert fastbs("compare", base, head, "--fail-on-cannot-tell").returncode == 4
+    calm = [bench(tmp_path / f"calm-{seed}.json", seed=seed) for seed in (1, 2)]
+    assert "blind" not in fastbs("compare", *calm).stdout
+
+
+def sweep_on_disk(folder, change=0.0, seeds=3, seed=1, sd=0.01):
+    """A sweep of four sizes, as fastbs writes it; `seed` draws its noise."""
+    draw = random.Random(seed)
+    config = SweepConfig(run=run_config(model="small", epochs=2.0), batch_sizes=(1, 8, 32, 64), seeds=seeds)
+    planned = [planned_run(config, "main", size, number) for size in config.batch_sizes for number in range(seeds)]
+    records = [
+        run_record(run, [500, 1000], [0.5, round(0.85 + draw.gauss(0, sd) + change, 4)], step_seconds=0.002)
+        for run in planned
+    ]
+    write_sweep(folder, plan_document(config, dataset(), planned), records)
+    return folder
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_a_copy_of_a_sweep_with_five_points_less_in_every_run_is_1(tmp_path, seeds):
+    base, copy = (sweep_on_disk(tmp_path / name, seeds=seeds) for name in ("base", "copy"))
+    worse = sweep_on_disk(tmp_path / "worse", -0.05, seeds=seeds)
+    done = fastbs("compare", base, worse, "--format", "json")
+    assert done.returncode == 1, done.stdout + done.stderr
+    rows = [row for row in json.loads(done.stdout)["rows"] if row["metric"] == "top1"]
+    assert {row["verdict"] for row in rows} == {"worse"} and {row["spread_from"] for row in rows} == {"seeds"}
+    assert fastbs("compare", base, copy).returncode == 0
+
+
+def test_a_sweep_that_lost_five_points_with_noise_of_its_own_is_1(tmp_path):
+    base, still = (sweep_on_disk(tmp_path / f"{seed}", seeds=5, seed=seed) for seed in (1, 2))
+    worse = sweep_on_disk(tmp_path / "worse", -0.05, seeds=5, seed=3)
+    assert fastbs("compare", base, still).returncode == 0
+    done = fastbs("compare", base, worse)
+    assert done.returncode == 1 and "4 with worse top1" in done.stdout.replace("4 of 8", "4")
+
+
+def test_a_calibration_of_sessions_is_read_from_files_of_several_days(tmp_path):
+    days = []
+    for day in range(3):
+        for process in range(3):
+            path = one_process(tmp_path / f"{day}-{process}.json", 10 * day + process, sd=0.01)
+            write_json(path, json.loads(path.read_text()) | {"datetime": f"2026-12-0{day + 1}T10:0{process}:00"})
+            days.append(path)
+    done = fastbs("calibrate", "--sessions", *days, "--json", tmp_path / "noise.json")
+    assert done.returncode == 0 and "between sessions" in done.stdout, done.stderr
+    assert {row["sessions"] for row in json.loads((tmp_path / "noise.json").read_text())["rows"]} == {3}
+    compared = fastbs("compare", days[0], days[3], "--noise-file", tmp_path / "noise.json", "--format", "json")
+    found = json.loads(compared.stdout)
+    assert found["sessions"] == {"base": 1, "head": 1, "shared": 0, "calibrated": True}
+    assert {row["spread_from"] for row in found["rows"]} == {"calibration"}
+    for wrong in (["--sessions"], [str(days[0])]):
+        assert fastbs("calibrate", *wrong).returncode == 2
+    alone = fastbs("calibrate", "--sessions", *days[:3])
+    assert alone.returncode == 2 and "one session" in alone.stderr and alone.stderr.count("\n") == 1
 
 
 def test_the_markdown_goes_to_the_step_summary_too(tmp_path, base):

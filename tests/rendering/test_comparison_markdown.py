@@ -63,7 +63,7 @@ def unmeasured(verdict, **more):
     return row(verdict, None, smallest_visible=None, spread_from=None, **sides) | more
 
 
-def document(rows, exit_code=0, curves=(), differences=(), fired=(), blind=(), **changed_settings):
+def document(rows, exit_code=0, curves=(), differences=(), fired=(), blind=(), unseen=(), **changed_settings):
     counts = {verdict: sum(r["verdict"] == verdict for r in rows) for verdict in {r["verdict"] for r in rows}}
     plain = {
         "margin": 0.03,
@@ -84,7 +84,14 @@ def document(rows, exit_code=0, curves=(), differences=(), fired=(), blind=(), *
         "rows": rows,
         "curves": list(curves),
         "counts": counts,
-        "gate": {"rules": {"version": 1}, "fired": list(fired), "blind": list(blind), "exit_code": exit_code},
+        "sessions": None,
+        "gate": {
+            "rules": {"version": 1},
+            "fired": list(fired),
+            "blind": list(blind),
+            "unseen": list(unseen),
+            "exit_code": exit_code,
+        },
     }
 
 
@@ -119,6 +126,10 @@ def fired(**more):
         "batch_size": 8,
         "why": "-6.1 % [-7.0, -5.2]",
     } | more
+
+
+def seen(metric, change, rows=7, of=7):
+    return {"rule": f"{metric} worse than 0 %", "metric": metric, "change": change, "rows": rows, "of": of}
 
 
 def typical():
@@ -311,8 +322,49 @@ def test_how_it_was_decided_is_said():
     said = markdown(typical()).splitlines()[-1]
     assert "95\u00a0% for all 14 tested rows together (Holm), from spread between processes" in said
     assert "<code>16fa976a0b1c</code> → HEAD" in said and "(dirty)" in said and "exit code 1" in said
-    assumed = markdown(document([row(spread_from="assumed")], noise=0.02)).splitlines()[-1]
-    assert "noise between processes assumed 2\u00a0%: calibrate" in assumed and "together" not in assumed
+    assumed = markdown(document([row(spread_from="assumed")])).splitlines()[-1]
+    assert "not tested: rows whose noise between processes nothing tells; calibrate" in assumed
+    assert "Intervals" not in assumed and "together" not in assumed
+    with_curves = typical()
+    with_curves["curves"] = [curve(p=0.5), curve(p=0.1)]
+    assert "for all 14 tested rows and 2 curves together (Holm)" in markdown(with_curves).splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("unseen", "first"),
+    [
+        ([seen("top1", 0.0961)], "blind: a fall of 9.6 points in top1 would have passed"),
+        ([seen("top1", 0.1, rows=3)], "blind: a fall of 10 points in top1 (3 of 7 rows) would have passed"),
+        (
+            [seen("seconds", None), seen("images_per_second", 0.16)],
+            "blind: any rise in seconds and a fall of 16 % in images_per_second would have passed",
+        ),
+        (
+            [seen("seconds", None, rows=0, of=0)],
+            "blind: any rise in seconds (it looks where nothing was measured) would have passed",
+        ),
+    ],
+)
+def test_a_gate_that_could_not_see_says_so_first_and_did_not_pass(unseen, first):
+    found = document([row("cannot tell")], unseen=unseen, blind=[fired()])
+    text = render_comparison(found, "table")
+    assert text.splitlines()[0] == first and "Gate: nothing fired; it was blind in 1 row" in text
+    assert "passed" not in text.removeprefix(first)
+    assert first_sentence(found) == first and markdown(found).splitlines()[2] == "> [!NOTE]"
+    failed = document([row("slower", -0.1)], 1, unseen=unseen)
+    assert "blind:" not in render_comparison(failed, "table").splitlines()[0]
+
+
+def test_the_luck_of_sessions_is_said_where_it_is_not_measured():
+    def said(sessions, **settings):
+        found = document([row()], **settings) | {"sessions": sessions}
+        return render_comparison(found, "table").replace("\n   ", " ")
+
+    one = {"base": 1, "head": 1, "shared": 1, "calibrated": False}
+    assert "both sides are of one session; another may differ by more (fastbs calibrate --sessions)" in said(one)
+    assert "times: 5 % between two sessions assumed (--noise); fastbs calibrate" in said(one | {"shared": 0})
+    assert "session" not in said(one | {"shared": 0, "calibrated": True}, calibration="noise.json")
+    assert "assumed" not in said({"base": 3, "head": 3, "shared": 0, "calibrated": False})
     assert "calibrated noise (<code>noise.json</code>)" in markdown(
         document([row(spread_from="calibration")], calibration="noise.json")
     )

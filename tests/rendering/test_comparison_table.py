@@ -56,7 +56,8 @@ def document(rows, **more):
         "rows": rows,
         "curves": [],
         "counts": {},
-        "gate": {"rules": {}, "fired": [], "blind": [], "exit_code": 0},
+        "gate": {"rules": {}, "fired": [], "blind": [], "unseen": [], "exit_code": 0},
+        "sessions": None,
     } | more
 
 

@@ -11,6 +11,7 @@ from fastbs.analysis.bench_identity import IDENTITY
 from fastbs.analysis.comparison.bench_workload import bench_workload
 from fastbs.analysis.comparison.machine_facts import machine_facts
 from fastbs.analysis.comparison.records import Key, Record, Sample, Side
+from fastbs.analysis.comparison.start import start_of
 from fastbs.analysis.latency_rows import summary
 from fastbs.results.checked import Checked
 from fastbs.results.measurement_files import MeasurementFile
@@ -40,6 +41,7 @@ def bench_side(file: MeasurementFile) -> Side:
         commit=source.get("commit").known(Checked.text),
         dirty=source.get("dirty").known(Checked.flag),
         curves=dict(_curves(bench.get("curves"))),
+        starts=(start_of(Checked(file.document, file.name)),),
     )
 
 

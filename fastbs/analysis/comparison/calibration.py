@@ -16,20 +16,28 @@ from fastbs.results.files import SCHEMA
 
 @dataclass(frozen=True)
 class Calibration:
-    """`noise` is (sd of the log ratio between two single processes, its degrees of freedom) by key and metric."""
+    """`noise` is (sd of the log ratio between two single processes, its degrees of freedom) by key and metric.
+
+    `sessions` is the same between two sessions, on top of their processes; empty where one session was calibrated.
+    """
 
     source: str
     noise: Mapping[tuple[Hashable, ...], tuple[float, float]]
     machine: Mapping[str, Fact] = field(default_factory=dict)  # the facts of it that decide how noisy it is
     workload: Mapping[str, Any] = field(default_factory=dict)  # likewise of what was measured
+    sessions: Mapping[tuple[Hashable, ...], tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any], source: str) -> Calibration:
         """From a document of kind "calibration"; BadInput names the key of what cannot be used."""
         found: dict[tuple[Hashable, ...], tuple[float, float]] = {}
+        sessions: dict[tuple[Hashable, ...], tuple[float, float]] = {}
         for row in Checked(dict(document), source)["rows"].each():
             key = tuple((name, value.scalar()) for name, value in row["key"].items())
-            found[_entry(key, row["metric"].text())] = row["noise"].positive(), row["df"].positive()
+            entry = _entry(key, row["metric"].text())
+            found[entry] = row["noise"].positive(), row["df"].positive()
+            if row.get("session_noise").value is not None:
+                sessions[entry] = row["session_noise"].zero_or_more(), row["session_df"].positive()
         device = document.get("settings", {}).get("device")
         facts = machine_facts(Checked(document.get("machine"), source, "machine"), device)
         rows = [{"question": dict(key).get("question", ""), "input": dict(key).get("input")} for key in _keys(document)]
@@ -39,6 +47,7 @@ class Calibration:
             found,
             {name: facts[name] for name in (*BLOCK, "cpu") if facts.get(name) is not None},
             {name: value for name, value in workload.items() if value is not None and name != "protocol"},
+            sessions,
         )
 
     def refuse_elsewhere(self, side: Side) -> None:
@@ -59,6 +68,10 @@ class Calibration:
     def noise_of(self, key: Key, metric: str) -> tuple[float, float] | None:
         """Noise and degrees of freedom; None for a row that was not calibrated."""
         return self.noise.get(_entry(key, metric))
+
+    def session_noise_of(self, key: Key, metric: str) -> tuple[float, float] | None:
+        """The same of two sessions; None where one session was calibrated."""
+        return self.sessions.get(_entry(key, metric))
 
 
 def calibration_document(

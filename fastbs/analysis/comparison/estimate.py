@@ -6,7 +6,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastbs.analysis.student_t import t_quantile, t_tail
 
@@ -17,12 +17,16 @@ ENUMERATED = 20_000  # ways of dealing times to two sides; of more, the distribu
 
 @dataclass(frozen=True)
 class Estimate:
-    """`change` and `se` are natural logarithms of head / base, or points; with `df` infinite it is normal."""
+    """`change` and `se` are natural logarithms of head / base, or points; with `df` infinite it is normal.
+
+    `session` is the part of `se` that the sessions have which the sides do not share: all rows have it at once.
+    """
 
     change: float
     se: float
     df: float
     spread_from: str
+    session: float = 0.0
 
     @property
     def p(self) -> float:
@@ -59,6 +63,23 @@ def welch(base: Sequence[float], head: Sequence[float]) -> Estimate:
 def from_pairs(differences: Sequence[float]) -> Estimate:
     """Of the mean of head - base in at least two pairs."""
     return Estimate(_mean(differences), math.sqrt(_squared_error(differences)), len(differences) - 1.0, "pairs")
+
+
+def with_session(estimate: Estimate, session: float, df: float) -> Estimate:
+    """The same with the luck of sessions on top: a standard error that `df` degrees of freedom know.
+
+    Degrees of freedom of the sum after Satterthwaite (1946), rounded down to half ones.
+    """
+    if session == 0:
+        return estimate
+    variances = estimate.se**2, session**2
+    parts = variances[0] ** 2 / estimate.df + variances[1] ** 2 / df
+    return replace(
+        estimate,
+        se=math.sqrt(sum(variances)),
+        df=max(1.0, math.floor(2 * sum(variances) ** 2 / parts) / 2) if parts else math.inf,
+        session=session,
+    )
 
 
 def from_noise(

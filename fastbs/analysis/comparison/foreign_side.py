@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from fastbs.analysis.comparison.machine_facts import Fact
 from fastbs.analysis.comparison.records import Key, Record, Sample, Side
+from fastbs.analysis.comparison.start import start_of
 from fastbs.results.checked import Checked
 from fastbs.results.measurement_files import MeasurementFile
 
@@ -32,6 +33,7 @@ def foreign_side(file: MeasurementFile) -> Side:
         machine=_facts(document.get("machine_info")),
         commit=None if identifier == "unversioned" else identifier,
         dirty=commit.get("dirty").known(Checked.flag),
+        starts=(start_of(document),),
     )
 
 

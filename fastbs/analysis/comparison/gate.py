@@ -13,6 +13,7 @@ from fastbs.errors import BadInput
 
 VERSION = 1
 PASSED, FIRED, NOT_COMPARABLE, CANNOT_TELL, NOTHING_MATCHED = 0, 1, 3, 4, 5
+USEFUL = {"ratio": 0.1, "points": 0.05}  # what a rule about any change at all must be able to see
 UNMEASURED = {"missing": "missing", "failed": "failed"}  # verdict -> the rule that speaks of it
 
 DEFAULT_GATE = """\
@@ -20,6 +21,7 @@ version = 1
 missing = "fail"        # rows of BASE that HEAD lacks: fail or allow
 failed = "fail"         # rows that are ok in BASE and not in HEAD
 cannot_tell = "allow"   # fail: exit code 4 when a row below cannot be told, or could not have shown its limit
+                        # (of the limit 0: a change of 10 %, or 5 points)
 
 # A rule fires when the verdict is for the worse and the change itself is beyond its limit ("2.5%", "0.5 points").
 # at: "all" rows, "curve" (their geometric mean over batch sizes), or some batch sizes, as in [8, 32].
@@ -62,6 +64,11 @@ class Rule:
         if isinstance(self.at, tuple):
             where = f" at B={','.join(map(str, self.at))}"
         return f"{self.metric} worse than {100 * self.worse_than:g} {unit}{where}"
+
+    @property
+    def must_see(self) -> float:
+        """The change for the worse that this rule promises to catch: its limit, or 10 % (5 points) where that is 0."""
+        return self.worse_than or USEFUL[METRICS[self.metric].scale]
 
     def holds_for(self, row: Mapping[str, Any], *, curve: bool) -> bool:
         if row["metric"] != self.metric or curve != (self.at == "curve"):
@@ -126,10 +133,13 @@ def judge(
 ) -> dict[str, Any]:
     """The document's "gate": its rules, what they caught ("fired"), where they could not see ("blind"), the exit code.
 
-    Blind is a rule where a change of its limit's size could not have been told, or that looks where nothing is.
+    Blind is a rule where a change of its limit's size could not have been told, or that looks where nothing is; a rule
+    with the limit 0 where one of 10 % (5 points) could not. "unseen" has one entry for each such rule: how large a
+    change for the worse would have passed ("change", null: any), in how many of its rows (0: it looks where none is).
     """
     fired = [*_unmeasured(gate, rows), *_broken(gate, rows, curves)]
     blind = [*_blind(gate, rows, curves), *_astray(gate, rows, curves)]
+    unseen = [found for rule in gate.rules for found in _unseen(rule, rows, curves)]
     unclear = blind or any(row["verdict"] == "cannot tell" for _, row in _judged(gate, rows, curves))
     barred = any(difference["tier"] == "block" and not difference["allowed"] for difference in differences)
     code = PASSED
@@ -141,7 +151,7 @@ def judge(
         code = FIRED
     elif unclear and gate.cannot_tell == "fail":
         code = CANNOT_TELL
-    return {"rules": gate.to_json(), "fired": fired, "blind": blind, "exit_code": code}
+    return {"rules": gate.to_json(), "fired": fired, "blind": blind, "unseen": unseen, "exit_code": code}
 
 
 def _judged(
@@ -178,14 +188,45 @@ def _blind(
     gate: Gate, rows: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     for rule, row in _judged(gate, rows, curves):
-        if row["verdict"] != "cannot tell" or not rule.worse_than:
+        if not _is_blind(rule, row):
             continue
         visible = row["smallest_visible"]
         if visible is None:
             yield _item(rule.text, row, "nothing says how surely it was measured")
-        elif visible > rule.worse_than:
+        else:
             unit = "points" if METRICS[rule.metric].scale == "points" else "%"
             yield _item(rule.text, row, f"smallest visible change {100 * visible:.1f} {unit}")
+
+
+def _unseen(
+    rule: Rule, rows: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    about = [row for _, row in _judged(Gate((rule,)), rows, curves)]
+    blind = [_for_the_worse(row) for row in about if _is_blind(rule, row)]
+    if blind:
+        change = None if None in blind else max(size for size in blind if size is not None)
+        yield {
+            "rule": rule.text,
+            "metric": rule.metric,
+            "change": change,
+            "rows": len(blind),
+            "of": len(about),
+        }
+    elif any(_astray(Gate((rule,)), rows, curves)):
+        yield {"rule": rule.text, "metric": rule.metric, "change": None, "rows": 0, "of": 0}
+
+
+def _is_blind(rule: Rule, row: Mapping[str, Any]) -> bool:
+    size = _for_the_worse(row)
+    return row["verdict"] == "cannot tell" and (size is None or size > rule.must_see)
+
+
+def _for_the_worse(row: Mapping[str, Any]) -> float | None:
+    """The smallest change for the worse that was visible, as a positive share or points: of speeds it is a fall."""
+    visible, metric = row["smallest_visible"], METRICS[row["metric"]]
+    if visible is None or metric.scale == "points" or not metric.higher_is_better:
+        return None if visible is None else float(visible)
+    return float(visible / (1 + visible))
 
 
 def _astray(

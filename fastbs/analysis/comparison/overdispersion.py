@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fastbs.analysis.comparison.calibration import Calibration
 from fastbs.analysis.comparison.metrics import METRICS
 from fastbs.analysis.comparison.records import Side
-from fastbs.analysis.comparison.samples import scaled
+from fastbs.analysis.comparison.sessions import Sessions
+from fastbs.analysis.comparison.units import scaled
 from fastbs.analysis.student_t import f_tail
 
 LEVEL = 0.05
 
 
-def refutes(calibration: Calibration, base: Side, head: Side) -> str | None:
+def refutes(calibration: Calibration, base: Side, head: Side, sessions: Sessions | None = None) -> str | None:
     """The sentence that says so, or None where the files contain nothing against it.
 
-    Under the calibration the squares of all rows' processes around their own means, each over the variance that was
-    calibrated for its row, add up to chi-squared; with the calibration's own uncertainty, to F. All rows together,
-    because the two or three processes of a single one say next to nothing.
+    Under the calibration the squares of all rows' processes around the means of their sessions, each over the variance
+    that was calibrated for its row, add up to chi-squared; with the calibration's own uncertainty, to F. All rows
+    together, because the two or three processes of a single one say next to nothing.
     """
     squares, spare, df = 0.0, 0, math.inf
-    for own, degrees, noise, known in _rows(calibration, base, head):
+    for own, degrees, noise, known in _rows(calibration, sessions, base, head):
         squares += own / (noise**2 / 2)  # noise is that of a difference of two
         spare += degrees
         df = min(df, known)
@@ -34,13 +35,25 @@ def refutes(calibration: Calibration, base: Side, head: Side) -> str | None:
     )
 
 
-def _rows(calibration: Calibration, *sides: Side) -> Iterator[tuple[float, int, float, float]]:
+def _rows(
+    calibration: Calibration, sessions: Sessions | None, *sides: Side
+) -> Iterator[tuple[float, int, float, float]]:
     """Squares around the mean, their degrees of freedom, and what was calibrated, of rows with several processes."""
-    for record in (record for side in sides for record in side.records if record.status == "ok"):
+    for number, record in ((n, record) for n, side in enumerate(sides) for record in side.records):
         for name, sample in record.samples.items():
             known = calibration.noise_of(record.key, name)
             values = scaled(sample.values, METRICS[name])
-            if known is None or len(values) < 2 or math.inf in values:
+            if record.status != "ok" or known is None or math.inf in values:
                 continue
-            mean = math.fsum(values) / len(values)
-            yield math.fsum((value - mean) ** 2 for value in values), len(values) - 1, *known
+            mix = sessions and sessions.of_values(number, sample)
+            for group in _groups(values, mix or [0] * len(values)):
+                mean = math.fsum(group) / len(group)
+                yield math.fsum((value - mean) ** 2 for value in group), len(group) - 1, *known
+
+
+def _groups(values: Sequence[float], numbers: Sequence[int]) -> list[list[float]]:
+    """The values of each session that has several."""
+    groups: dict[int, list[float]] = {}
+    for value, number in zip(values, numbers, strict=True):
+        groups.setdefault(number, []).append(value)
+    return [group for group in groups.values() if len(group) > 1]

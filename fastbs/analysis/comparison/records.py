@@ -15,12 +15,16 @@ class Sample:
 
     `within` is the relative standard error that each value has by what happened inside its process (None: not known).
     `exact` is what makes two samples the same measurement and not merely equal: everything that was recorded for them.
-    A run that did not reach its target is `math.inf` seconds.
+    A run that did not reach its target is `math.inf` seconds. `labels` (seeds) and `files` (indices into those of the
+    side) belong to the values one by one; empty where they are not known.
     """
 
     values: tuple[float, ...]
     within: float | None = None
     exact: Hashable = None
+    labels: tuple[Hashable, ...] = ()
+    files: tuple[int, ...] = ()
+    resolution: float = 0.0  # smallest standard deviation that is believed, in the unit of the values
 
     @property
     def processes(self) -> int:
@@ -50,6 +54,15 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Start:
+    """When and where the processes of a file began."""
+
+    first: float  # seconds since 1970
+    last: float
+    machine: str | None  # its name; another name is another machine, or the same one set up anew
+
+
+@dataclass(frozen=True)
 class Side:
     """All that one side of a comparison measured: records (no two with one key), and what they hold for."""
 
@@ -60,3 +73,4 @@ class Side:
     commit: str | None = None
     dirty: bool | None = None
     curves: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)  # what the file says of each curve
+    starts: tuple[Start | None, ...] = ()  # of each of `files`; None: unknown

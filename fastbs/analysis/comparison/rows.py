@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastbs.analysis.comparison.estimate import Estimate
-from fastbs.analysis.comparison.holm import holm_levels
 from fastbs.analysis.comparison.metrics import METRICS, PRIMARY, Metric
+from fastbs.analysis.comparison.moderation import Moderation
 from fastbs.analysis.comparison.names import name_of
 from fastbs.analysis.comparison.options import Options
 from fastbs.analysis.comparison.records import Key, Record, Sample, Side
-from fastbs.analysis.comparison.samples import centre, estimate_of, rank_p, same_measurement
+from fastbs.analysis.comparison.samples import centre, estimate_of, moderation_of, rank_p, same_measurement
+from fastbs.analysis.comparison.sessions import Sessions
+from fastbs.analysis.comparison.units import Units, units_of
 from fastbs.analysis.comparison.verdict import (
     CANNOT_TELL,
     SAME,
@@ -38,6 +40,7 @@ class Pairing:
     metric: Metric
     base: Record | None
     head: Record | None
+    units: Units | None = None  # of rows that are measured
     estimate: Estimate | None = None
     p: float | None = None
     same: bool = False  # surely within the margin
@@ -56,16 +59,27 @@ class Pairing:
 
 
 def make_rows(
-    base: Side, head: Side, options: Options, limits: Mapping[str, float], flags: Sequence[dict[str, Any]]
+    pairings: Sequence[Pairing], levels: Sequence[float | None], options: Options, flags: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Rows of the document, in an order that does not depend on that of the sides.
+    """Rows of the document, each judged at its level. `flags` are differences that may explain small changes."""
+    return [_row(*pair, options, flags) for pair in zip(pairings, levels, strict=True)]
+
+
+def make_pairings(
+    base: Side, head: Side, sessions: Sessions | None, options: Options, limits: Mapping[str, float]
+) -> list[Pairing]:
+    """Every metric of every row with its test, in an order that does not depend on that of the sides.
 
     The metrics are those that are asked for, or else each question's own, and those in `limits`, which are a gate's:
-    the margin of such a metric is no wider. `flags` are differences that may explain small changes.
+    the margin of such a metric is no wider. The rows of one metric and question share what they know of their spread.
     """
-    pairings = sorted(_tested(_pairings(base, head, options.metrics, limits), options, limits), key=_place)
-    levels = holm_levels([pairing.p for pairing in pairings], options.alpha)
-    return [_row(*pair, options, flags) for pair in zip(pairings, levels, strict=True)]
+    pairings = [_with_units(each, sessions, options) for each in _pairings(base, head, options.metrics, limits)]
+    together: dict[Hashable, list[Units]] = {}
+    for pairing in pairings:
+        if pairing.units is not None:
+            together.setdefault(_kind(pairing), []).append(pairing.units)
+    known = {kind: moderation_of(units) for kind, units in together.items()}
+    return sorted((_tested(each, known.get(_kind(each)), options, limits) for each in pairings), key=_place)
 
 
 def _pairings(base: Side, head: Side, metrics: Sequence[str] | None, gated: Collection[str]) -> Iterator[Pairing]:
@@ -83,15 +97,26 @@ def _pairings(base: Side, head: Side, metrics: Sequence[str] | None, gated: Coll
             yield Pairing(key, METRICS[name], *sides)
 
 
-def _tested(pairings: Iterator[Pairing], options: Options, limits: Mapping[str, float]) -> Iterator[Pairing]:
-    for pairing in pairings:
-        estimate = p = None
-        if pairing.measured:
-            estimate = estimate_of(*pairing.samples, pairing.metric, pairing.key, options)
-            p = estimate.p if estimate else rank_p(*pairing.samples)
-        margin = min(options.margin_of(pairing.metric), limits.get(pairing.metric.name, math.inf))
-        same = estimate is not None and is_same(estimate, options.alpha, pairing.metric, margin)
-        yield replace(pairing, estimate=estimate, p=p, same=same)
+def _with_units(pairing: Pairing, sessions: Sessions | None, options: Options) -> Pairing:
+    if not pairing.measured:
+        return pairing
+    return replace(pairing, units=units_of(*pairing.samples, pairing.metric, sessions, paired=options.paired))
+
+
+def _kind(pairing: Pairing) -> Hashable:
+    """Rows of one kind vary alike, more or less."""
+    question = dict(pairing.key)["question"]
+    return question, pairing.metric.name, pairing.units is not None and bool(pairing.units.differences)
+
+
+def _tested(pairing: Pairing, rows: Moderation | None, options: Options, limits: Mapping[str, float]) -> Pairing:
+    if not pairing.measured:
+        return pairing
+    estimate = estimate_of(*pairing.samples, pairing.units, rows, pairing.metric, pairing.key, options)
+    p = estimate.p if estimate else rank_p(*pairing.samples)
+    margin = min(options.margin_of(pairing.metric), limits.get(pairing.metric.name, math.inf))
+    same = estimate is not None and is_same(estimate, options.alpha, pairing.metric, margin)
+    return replace(pairing, estimate=estimate, p=p, same=same)
 
 
 def _place(pairing: Pairing) -> tuple[Any, ...]:
@@ -128,12 +153,20 @@ def _row(pairing: Pairing, level: float | None, options: Options, flags: Sequenc
         "level": level,
         "p": pairing.p,
         "smallest_visible": None if seen is None else as_change(seen[1], metric),
-        "spread_from": estimate.spread_from if estimate else None if pairing.p is None else "ranks",
+        "spread_from": _spread_from(pairing),
         "verdict": verdict.word,
         "worse": _worse(verdict.word, metric),
         "notes": [*verdict.notes, *_throttled(pairing)],
         "clock_mhz": list(_clocks(pairing) or []) or None,
     }
+
+
+def _spread_from(pairing: Pairing) -> str | None:
+    if pairing.estimate is not None:
+        return pairing.estimate.spread_from
+    if pairing.p is not None:
+        return "ranks"
+    return "assumed" if pairing.units is not None and pairing.metric.scale == "ratio" else None
 
 
 def _side(record: Record | None, sample: Sample, value: float | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastbs.analysis.comparison.bench_side import bench_side
@@ -30,9 +31,9 @@ def make_side(files: Sequence[MeasurementFile]) -> Side:
     """
     parts = [READERS[file.kind](file) for file in sorted(files, key=lambda file: file.name)]
     rows: dict[Key, list[Record]] = {}
-    for part in parts:
+    for number, part in enumerate(parts):
         for record in part.records:
-            rows.setdefault(record.key, []).append(record)
+            rows.setdefault(record.key, []).append(_of_file(record, number))
     times = Counter(key for part in parts for key in part.curves)
     return Side(
         files=tuple(part.files[0] for part in parts),
@@ -43,7 +44,16 @@ def make_side(files: Sequence[MeasurementFile]) -> Side:
         dirty=None if None in [part.dirty for part in parts] else any(part.dirty for part in parts),
         # what two files say of one curve does not hold for both together
         curves={key: said for part in parts for key, said in part.curves.items() if times[key] == 1},
+        starts=tuple(start for part in parts for start in part.starts),
     )
+
+
+def _of_file(record: Record, number: int) -> Record:
+    """The same, with the file's number at each value."""
+    samples = {
+        metric: replace(sample, files=(number,) * len(sample.values)) for metric, sample in record.samples.items()
+    }
+    return replace(record, samples=samples)
 
 
 def _agreed(said: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
@@ -90,4 +100,7 @@ def _joined(samples: Sequence[Sample]) -> Sample:
         values,
         within=math.sqrt(math.fsum(squares) / len(values)) if len(squares) == len(samples) else None,
         exact=frozenset(sample.exact for sample in samples),
+        labels=tuple(label for sample in samples for label in sample.labels),
+        files=tuple(file for sample in samples for file in sample.files),
+        resolution=max(sample.resolution for sample in samples),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastbs.analysis.comparison.bench_side import ENDED_WELL
 from fastbs.analysis.comparison.machine_facts import machine_facts
-from fastbs.analysis.comparison.records import Key, Record, Sample, Side
+from fastbs.analysis.comparison.records import Key, Record, Sample, Side, Start
 from fastbs.analysis.hit import find_hit
 from fastbs.config import RunConfig
 from fastbs.results.checked import Checked
@@ -32,10 +32,11 @@ def sweep_side(file: MeasurementFile) -> Side:
     hold = config.get("hold").known(Checked.count) or RunConfig.hold
     until_target = config.get("until_target").known(Checked.flag) or False
     source = plan.get("machine").get("software").get("source")
+    images = plan.get("dataset").get("validation").known(Checked.count)
     return Side(
         files=(file.name,),
         records=tuple(
-            _record(key, runs, dict(_samples(runs, target, hold, until_target)))
+            _record(key, runs, dict(_samples(runs, target, hold, until_target, images)))
             for key, runs in _rows(file, config).items()
         ),
         workload={
@@ -48,7 +49,15 @@ def sweep_side(file: MeasurementFile) -> Side:
         machine=machine_facts(plan.get("machine"), device=config.get("device").known(Checked.text)),
         commit=source.get("commit").known(Checked.text),
         dirty=source.get("dirty").known(Checked.flag),
+        starts=(_start(file),),
     )
+
+
+def _start(file: MeasurementFile) -> Start | None:
+    """From the first of its runs to the last; None where a run does not say."""
+    starts = [run.started_at for run in file.runs]
+    known = [start for start in starts if start is not None]
+    return Start(min(known), max(known), None) if known and len(known) == len(starts) else None
 
 
 def _setting(value: Checked) -> Any:
@@ -79,7 +88,9 @@ def _record(key: Key, runs: Sequence[Run], samples: dict[str, Sample]) -> Record
     )
 
 
-def _samples(runs: Sequence[Run], target: float | None, hold: int, until_target: bool) -> Iterator[tuple[str, Sample]]:
+def _samples(
+    runs: Sequence[Run], target: float | None, hold: int, until_target: bool, images: int | None
+) -> Iterator[tuple[str, Sample]]:
     """Speed and accuracy of the runs that ended well; times also of those that diverged, which is a miss.
 
     Runs that ended where they held the target have no accuracy to compare: theirs are alike by design. Those that
@@ -90,13 +101,18 @@ def _samples(runs: Sequence[Run], target: float | None, hold: int, until_target:
     if timed := [run for run in well if not run.record.shared]:
         yield "images_per_second", _sample(timed, lambda run: run.images_per_second)
     if well and not until_target:
-        yield "top1", _sample(well, lambda run: run.top1)
+        yield "top1", _sample(well, lambda run: run.top1, 1 / images if images else 0.0)
     if target is not None and (timed := [run for run in trained if not run.record.shared]):
         yield "time_to_target_s", _sample(timed, lambda run: run.seconds_to(target, hold))
 
 
-def _sample(runs: Sequence[Run], value: Callable[[Run], float]) -> Sample:
-    return Sample(tuple(map(value, runs)), exact=frozenset(run.record for run in runs))
+def _sample(runs: Sequence[Run], value: Callable[[Run], float], resolution: float = 0.0) -> Sample:
+    return Sample(
+        tuple(map(value, runs)),
+        exact=frozenset(run.record for run in runs),
+        labels=tuple(run.record.seed for run in runs),
+        resolution=resolution,
+    )
 
 
 @dataclass(frozen=True)
