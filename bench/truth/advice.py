@@ -41,7 +41,9 @@ class World:
     step_spread: float = 0.02  # over runs, of log step time
     scatter: str = "normal"  # of the step time
     rate_error: float = 0.0  # of log images at a size, the same for all seeds
-    curvature: float = 0.0  # above 0: rates are searched by trials; log images grow by so much times (log rate - best)^2
+    curvature: float = (
+        0.0  # above 0: rates are searched by trials; log images grow by so much times (log rate - best)^2
+    )
     budget: float = math.inf  # images, in E_MIN
     diverging: float = 0.0  # share of the runs at the two largest sizes that diverge
     described: bool = True  # by the law or a floor
@@ -263,8 +265,8 @@ def study(sweeps: int, first_seed: int = JUDGING, chosen: Sequence[World] | None
 def render(found: Mapping[str, Sequence[Outcome]]) -> str:
     """Markdown: a row for each world, then the calibration of all."""
     lines = [
-        "| world | sweeps | refused | median regret | 95th percentile | said | right | time covers | at the rate recommended | B_crit covers "
-        "| range: low end in | high end in | said | high/low |",
+        "| world | sweeps | refused | median regret | 95th percentile | said | right | time covers "
+        "| at the rate recommended | B_crit covers | range: low end in | high end in | said | high/low |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name, outcomes in found.items():
@@ -273,8 +275,8 @@ def render(found: Mapping[str, Sequence[Outcome]]) -> str:
         lines.append(
             f"| {name} | {one.sweeps} | {one.refused} | {100 * one.median_regret:.1f} % | {100 * one.p95_regret:.1f} % "
             f"| {100 * one.sure:.0f} % | {_share(one.right, n)} | {_share(one.time_coverage, n)} "
-            f"| {_share(one.own_time_coverage, n)} | {_share(one.b_crit_coverage, n)} | {_share(one.low_within, n)} | {_share(one.high_within, n)} "
-            f"| {100 * one.level:.0f} % | {one.range_factor:.2f} |"
+            f"| {_share(one.own_time_coverage, n)} | {_share(one.b_crit_coverage, n)} | {_share(one.low_within, n)} "
+            f"| {_share(one.high_within, n)} | {100 * one.level:.0f} % | {one.range_factor:.2f} |"
         )
     lines += ["", "| certainty | sweeps | said | right |", "|---|--:|--:|--:|"]
     for low, high, count, stated, right in calibration([one for own in found.values() for one in own]):

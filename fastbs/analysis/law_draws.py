@@ -21,7 +21,10 @@ PARENTS, CHILDREN = 128, 8  # draws of the error's variance, and of everything e
 ROUNDS = 12  # of filling in values that are not known
 WALKS = (0.3, 0.1, 0.03, 0.01) * 20  # widths of the steps off the grid, in logarithms
 MISFITS = np.geomspace(0.003, 0.45, 10)  # grid of the misfit's standard deviation
-REACH, STEP = 100.0, 0.15  # the critical size is looked for up to so far beyond the sizes, in such steps of its logarithm
+REACH, STEP = (
+    100.0,
+    0.15,
+)  # the critical size is looked for up to so far beyond the sizes, in such steps of its logarithm
 TINY = 1e-14  # variance of a logarithm that rounding leaves
 TRIES = 16  # sets of seeds that are made up for a size of which nobody reached the target
 
@@ -85,10 +88,12 @@ def draw_laws(law: Law, sizes: Array, cells: Cells, misfit_scale: float, seed: i
     value is known but bounds are have no part in the fit: of its draws those are kept that explain them.
     """
     rng = np.random.default_rng(seed)
-    seen = ~np.isnan(cells.logs).all(axis=1)
+    seen = np.asarray(~np.isnan(cells.logs).all(axis=1))
     own = replace(cells, logs=cells.logs[seen], at_least=cells.at_least[seen])
     if own.whole:
-        draws = _Posterior(law, sizes[seen], misfit_scale, np.repeat(own.logs[None], PARENTS, axis=0), own.paired, rng).draw(CHILDREN)
+        draws = _Posterior(
+            law, sizes[seen], misfit_scale, np.repeat(own.logs[None], PARENTS, axis=0), own.paired, rng
+        ).draw(CHILDREN)
     else:
         filled = np.repeat(_first_guess(own)[None], PARENTS, axis=0)
         for _ in range(ROUNDS):
@@ -100,7 +105,9 @@ def draw_laws(law: Law, sizes: Array, cells: Cells, misfit_scale: float, seed: i
 class _Posterior:
     """What one complete table each (parent, size, seed) says of the law."""
 
-    def __init__(self, law: Law, sizes: Array, misfit_scale: float, tables: Array, paired: bool, rng: np.random.Generator) -> None:
+    def __init__(
+        self, law: Law, sizes: Array, misfit_scale: float, tables: Array, paired: bool, rng: np.random.Generator
+    ) -> None:
         self.law, self.sizes, self.scale, self.rng, self.tables = law, sizes, misfit_scale, rng, tables
         parents, n_sizes, self.seeds = tables.shape
         self.by_size, self.by_seed = tables.mean(axis=2), tables.mean(axis=1)
@@ -209,7 +216,9 @@ def _that_explain(
     """As many draws, each as often as seeds made up under it stay above the bounds of the sizes that nobody saw."""
     n, seeds = len(draws.level), at_least.shape[1]
     means = draws.level[:, None] + law.shape(draws.parameters, sizes[unseen])
-    made = means[:, None, :, None] + draws.spread[:, None, None, None] * rng.standard_normal((n, TRIES, len(at_least), 1))
+    made = means[:, None, :, None] + draws.spread[:, None, None, None] * rng.standard_normal(
+        (n, TRIES, len(at_least), 1)
+    )
     made = made + draws.effect[:, None, None, None] * rng.standard_normal((n, TRIES, 1, seeds))
     made = made + draws.error[:, None, None, None] * rng.standard_normal((n, TRIES, len(at_least), seeds))
     weights = (made > at_least).all(axis=(2, 3)).mean(axis=1) + 1e-9
@@ -221,7 +230,7 @@ def _that_explain(
 
 
 def normal_above(rng: np.random.Generator, low: Array) -> Array:
-    """Standard normal values above `low`, one each: by rejection, from an exponential tail (Robert 1995) where low > 0."""
+    """Standard normal values above `low`, one each: by rejection, where low > 0 from an exponential (Robert 1995)."""
     rate = (low + np.sqrt(np.maximum(low, 0) ** 2 + 4)) / 2
     tail = low > 0
     found, left = np.full(low.shape, np.nan), np.ones(low.shape, dtype=bool)

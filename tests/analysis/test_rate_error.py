@@ -37,10 +37,14 @@ def test_it_is_about_the_true_spread_of_what_chosen_rates_cost(curvature, noise)
 
 
 def test_exact_trials_leave_next_to_nothing_and_too_few_the_usual():
-    exact = [search_rate(size, 0.01, lambda lr: (0, math.exp(0.3 * math.log(lr / 0.011) ** 2))).to_json() for size in SIZES]
+    exact = [
+        search_rate(size, 0.01, lambda lr: (0, math.exp(0.3 * math.log(lr / 0.011) ** 2))).to_json() for size in SIZES
+    ]
     assert rate_error(exact) < 0.01
     assert rate_error([]) == USUAL == rate_error(exact[:1])
     missed = [search | {"trials": [t | {"score": "validation_loss"} for t in search["trials"]]} for search in exact]
     assert rate_error(missed) == USUAL
-    old = [search | {"trials": [{k: t[k] for k in ("lr", "score", "value")} for t in search["trials"]]} for search in exact]
+    old = [
+        search | {"trials": [{k: t[k] for k in ("lr", "score", "value")} for t in search["trials"]]} for search in exact
+    ]
     assert rate_error(old) == rate_error(exact)

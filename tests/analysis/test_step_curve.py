@@ -12,9 +12,7 @@ SIZES = (8, 16, 32, 64, 128, 256, 512)
 
 def measured(law, spread, processes=3, sizes=SIZES, seed=0):
     rng = np.random.default_rng(seed)
-    return {
-        size: {p: law(size) * math.exp(spread * rng.standard_normal()) for p in range(processes)} for size in sizes
-    }
+    return {size: {p: law(size) * math.exp(spread * rng.standard_normal()) for p in range(processes)} for size in sizes}
 
 
 def floor(size):

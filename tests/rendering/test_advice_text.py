@@ -14,7 +14,9 @@ CARD |= {"norm_momentum": None, "warnings": []}
 
 
 def row(size, **more):
-    empty = dict.fromkeys(("images_per_second", "epochs_to_target", "seconds", "seconds_interval", "seconds_coverage", "curve_seconds"))
+    empty = dict.fromkeys(
+        ("images_per_second", "epochs_to_target", "seconds", "seconds_interval", "seconds_coverage", "curve_seconds")
+    )
     success = {"reached": 5, "runs": 5, "interval": [0.5, 1.0]}
     values = {
         "batch_size": size,
@@ -69,7 +71,10 @@ def test_commands_stand_whole_on_lines_of_their_own_and_once(style):
 @pytest.mark.parametrize("style", ["table", "markdown"])
 def test_the_size_is_in_the_first_line_and_prose_fits_the_width(style):
     text = render_advice(document(warnings=["word " * 60]), style)
-    assert "USE BATCH SIZE 32" in text.splitlines()[0] and "97 % certain; each of 20-60: 80 % or more" in text.splitlines()[0]
+    assert (
+        "USE BATCH SIZE 32" in text.splitlines()[0]
+        and "97 % certain; each of 20-60: 80 % or more" in text.splitlines()[0]
+    )
     assert all(len(line) <= 120 for line in text.splitlines() if "fastbs " not in line)
 
 

@@ -148,8 +148,8 @@ def fit_law(material: Material, late: frozenset[int] = frozenset()) -> SamplesFi
         )
     except ValueError as error:
         return f"{len(sizes)} batch sizes reached the target in every run; the law {error}"
-    error = _error_of_means([[*size.images_by_seed.values()] for size in sizes])
-    if fit.rms_log_residual > max(POOR_FIT, 2 * math.hypot(error, material.rate_error)):
+    scatter = _error_of_means([[*size.images_by_seed.values()] for size in sizes])
+    if fit.rms_log_residual > max(POOR_FIT, 2 * math.hypot(scatter, material.rate_error)):
         return f"the images to the target do not follow the law (rms {100 * fit.rms_log_residual:.0f} %)"
     return fit
 
@@ -229,7 +229,9 @@ def _scaled(curve: Curve, material: Material) -> Curve:
         return curve
     relative = curve.samples is None
     (e_min, s_min) = curve.law
-    images = _geometric([_geometric(size.images_by_seed.values()) / (e_min + s_min * size.batch_size) for size in anchors])
+    images = _geometric(
+        [_geometric(size.images_by_seed.values()) / (e_min + s_min * size.batch_size) for size in anchors]
+    )
     waits = [_geometric(_wait(size, material)) for size in anchors]
     own = _geometric(waits) * (images if relative else 1.0)
     return replace(
