@@ -89,7 +89,7 @@ def worlds() -> list[World]:
     found = [World(f"line, {n} seeds, sd {sd:g}", seeds=n, spread=sd) for n in (3, 5) for sd in (0.05, 0.15, 0.25)]
     found += [World(f"line, sizes x4, B_crit {b:g}", b_crit=b, sizes=QUADRUPLING) for b in (15.0, 300.0)]
     found += [World("line, 4 sizes x4", sizes=(2, 8, 32, 128))]
-    found += [World("line, seeds correlated", correlation=0.6, spread=sd) for sd in (0.1, 0.2)]
+    found += [World(f"line, seeds correlated, sd {sd:g}", correlation=0.6, spread=sd) for sd in (0.1, 0.2)]
     found += [World(f"line, step sd {sd:g} {s}", step_spread=sd, scatter=s) for s in SCATTERS for sd in (0.05, 0.15)]
     found += [World("line, step sd .1, 5 seeds", step_spread=0.1, seeds=5)]
     found += [World(f"floor to {k}, x2", floor(k), 400, (8, 16, 32, 64, 128, 256, 512)) for k in (96, 180)]
