@@ -89,7 +89,7 @@ def worlds() -> list[World]:
     found = [World(f"line, {n} seeds, sd {sd:g}", seeds=n, spread=sd) for n in (3, 5) for sd in (0.05, 0.15, 0.25)]
     found += [World(f"line, sizes x4, B_crit {b:g}", b_crit=b, sizes=QUADRUPLING) for b in (15.0, 300.0)]
     found += [World("line, 4 sizes x4", sizes=(2, 8, 32, 128))]
-    found += [World("line, seeds correlated", correlation=0.6, spread=sd) for sd in (0.1, 0.2)]
+    found += [World(f"line, seeds correlated, sd {sd:g}", correlation=0.6, spread=sd) for sd in (0.1, 0.2)]
     found += [World(f"line, step sd {sd:g} {s}", step_spread=sd, scatter=s) for s in SCATTERS for sd in (0.05, 0.15)]
     found += [World("line, step sd .1, 5 seeds", step_spread=0.1, seeds=5)]
     found += [World(f"floor to {k}, x2", floor(k), 400, (8, 16, 32, 64, 128, 256, 512)) for k in (96, 180)]
@@ -265,8 +265,8 @@ def study(sweeps: int, first_seed: int = JUDGING, chosen: Sequence[World] | None
 def render(found: Mapping[str, Sequence[Outcome]]) -> str:
     """Markdown: a row for each world, then the calibration of all."""
     lines = [
-        "| world | sweeps | refused | median regret | 95th percentile | said | right | time covers | at the rate recommended | B_crit covers "
-        "| range: low end in | high end in | said | high/low |",
+        "| world | sweeps | refused | median regret | 95th percentile | said | right | time covers "
+        "| at the rate recommended | B_crit covers | range: low end in | high end in | said | high/low |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name, outcomes in found.items():
@@ -275,8 +275,8 @@ def render(found: Mapping[str, Sequence[Outcome]]) -> str:
         lines.append(
             f"| {name} | {one.sweeps} | {one.refused} | {100 * one.median_regret:.1f} % | {100 * one.p95_regret:.1f} % "
             f"| {100 * one.sure:.0f} % | {_share(one.right, n)} | {_share(one.time_coverage, n)} "
-            f"| {_share(one.own_time_coverage, n)} | {_share(one.b_crit_coverage, n)} | {_share(one.low_within, n)} | {_share(one.high_within, n)} "
-            f"| {100 * one.level:.0f} % | {one.range_factor:.2f} |"
+            f"| {_share(one.own_time_coverage, n)} | {_share(one.b_crit_coverage, n)} | {_share(one.low_within, n)} "
+            f"| {_share(one.high_within, n)} | {100 * one.level:.0f} % | {one.range_factor:.2f} |"
         )
     lines += ["", "| certainty | sweeps | said | right |", "|---|--:|--:|--:|"]
     for low, high, count, stated, right in calibration([one for own in found.values() for one in own]):

@@ -88,7 +88,7 @@ def draw_laws(law: Law, sizes: Array, cells: Cells, misfit_scale: float, seed: i
     value is known but bounds are have no part in the fit: of its draws those are kept that explain them.
     """
     rng = np.random.default_rng(seed)
-    seen = ~np.isnan(cells.logs).all(axis=1)
+    seen = np.asarray(~np.isnan(cells.logs).all(axis=1))
     own = replace(cells, logs=cells.logs[seen], at_least=cells.at_least[seen])
     if own.whole:
         draws = _Posterior(
@@ -230,7 +230,7 @@ def _that_explain(
 
 
 def normal_above(rng: np.random.Generator, low: Array) -> Array:
-    """Standard normal values above `low`, one each: by rejection, from an exponential tail (Robert 1995) where low > 0."""
+    """Standard normal values above `low`, one each: by rejection, where low > 0 from an exponential (Robert 1995)."""
     rate = (low + np.sqrt(np.maximum(low, 0) ** 2 + 4)) / 2
     tail = low > 0
     found, left = np.full(low.shape, np.nan), np.ones(low.shape, dtype=bool)

@@ -17,7 +17,7 @@ from fastbs.analysis.optimum import TOLERANCE, Optimum, find_optimum
 SURE = 0.9  # certainty below which more seeds are worth a word
 RANGE_LEVEL = 0.8  # certainty for every size of the range
 AS_GOOD = 0.005  # of expected time, that a smaller size may take longer: it is the safer one for generalisation
-WORTH = 0.01  # of expected time: an unusual size (neither measured nor a power of two) must save more
+WORTH = 0.025  # of expected time: an unusual size (neither measured nor a power of two) must save more
 POINTS_PER_DOUBLING = 16
 
 
@@ -35,8 +35,8 @@ def choose(prices: Prices) -> Choice | None:
     """The recommendation within the limits; None where no size keeps them all.
 
     On a curve the size with the least expected loss against the fastest, over everything that may be true (the draws of
-    the curve), or the smallest usual one that loses hardly more (see `_least`). Without a curve the smallest of the measured sizes within 5 % of
-    the fastest.
+    the curve), or the smallest usual one that loses hardly more (see `_least`). Without a curve the smallest of the
+    measured sizes within 5 % of the fastest.
     """
     kept = [size for size in prices.candidates if prices.limits.hold(prices.costs(size))]
     if not kept:
@@ -65,7 +65,7 @@ def _on_curve(prices: Prices, curve: Curve, kept: Sequence[int]) -> Choice:
         held = []
     losses = _losses(prices, curve, [*held, *kept])
     expected = dict(zip(kept, losses[:, len(held) :].mean(axis=0).tolist(), strict=True))
-    chosen = _least(expected, set(prices.candidates))
+    chosen = _least(expected, set(prices.candidates) & set(kept))
     within = (losses <= math.log1p(TOLERANCE)).mean(axis=0)
     sure = float(within[len(held) + kept.index(chosen)])
     level = min(RANGE_LEVEL, sure)

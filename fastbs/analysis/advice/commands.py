@@ -13,7 +13,7 @@ from fastbs.config import LrRule, RunConfig, SweepConfig
 
 
 def train_words(material: Material, config: SweepConfig, batch_size: int, longer: float = 1) -> list[str]:
-    """`fastbs train` at a batch size with the rate of `config`, as the user set the runs up; `longer`: budget, times."""
+    """`fastbs train` at a batch size with the rate of `config`, as the user set them up; `longer`: budget, times."""
     run = material.requested.run.replace(target=material.target, noise_scale=False)
     run = _longer(run, longer) if longer > 1 else run
     rate = planned_lr(config, "main", batch_size)

@@ -148,8 +148,8 @@ def fit_law(material: Material, late: frozenset[int] = frozenset()) -> SamplesFi
         )
     except ValueError as error:
         return f"{len(sizes)} batch sizes reached the target in every run; the law {error}"
-    error = _error_of_means([[*size.images_by_seed.values()] for size in sizes])
-    if fit.rms_log_residual > max(POOR_FIT, 2 * math.hypot(error, material.rate_error)):
+    scatter = _error_of_means([[*size.images_by_seed.values()] for size in sizes])
+    if fit.rms_log_residual > max(POOR_FIT, 2 * math.hypot(scatter, material.rate_error)):
         return f"the images to the target do not follow the law (rms {100 * fit.rms_log_residual:.0f} %)"
     return fit
 

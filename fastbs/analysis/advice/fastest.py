@@ -21,8 +21,8 @@ def fastest_measured(material: Material) -> dict[str, Any] | None:
 
     "proven": its time is below that of every other with the whole paired interval. "ties": the others of which that
     cannot be said. "runner_up" has the next least seconds, with "ratio" (interval) to it, and "more_runs" [from, to] a
-    size to tell these two apart in 80 % of cases; null where they differ enough already, or a difference is so open that
-    nobody knows how many.
+    size to tell these two apart in 80 % of cases; null where they differ enough already, or a difference is so open
+    that nobody knows how many.
     """
     known = sorted((s for s in material.sizes if s.reliable and s.seconds), key=lambda s: (s.seconds, s.batch_size))
     if not known:
