@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import click
 
-from fastbs.bench.truth import claims
+from fastbs.bench.truth import advice, claims, comparisons
 
 
 @click.group(help=__doc__)
@@ -24,6 +24,20 @@ def main() -> None:
 def judge_claims(sweeps: int, seed: int) -> None:
     """The verdicts of `fastbs sweep` and `show` on the post's claims."""
     click.echo(claims.report(claims.study(sweeps, seed)))
+
+
+@main.command("comparisons")
+@click.option("--trials", type=click.IntRange(1), default=600, show_default=True, help="In each world.")
+def judge_comparisons(trials: int) -> None:
+    """The verdicts of `fastbs compare`."""
+    click.echo(comparisons.markdown(list(comparisons.study(trials))))
+
+
+@main.command("advice")
+@click.option("--sweeps", type=click.IntRange(1), default=100, show_default=True, help="In each world.")
+def judge_advice(sweeps: int) -> None:
+    """What `fastbs advise` recommends, and how sure it says it is."""
+    click.echo(advice.render(advice.study(sweeps)))
 
 
 if __name__ == "__main__":

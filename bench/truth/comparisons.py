@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -202,8 +202,7 @@ class Judged:
     alarms: Share  # comparisons with a change called in a row, or a curve, where there is none
     all_found: Share  # comparisons in which every changed row is called
     exit_1: Share
-    blind_right: Share  # "blind: ..." where a changed row was not called
-    blind_wrong: Share  # "blind: ..." where every changed row was called
+    silent: Share  # comparisons of something worse that end with 0 and do not say that they are blind
 
     @property
     def row_error(self) -> float:
@@ -215,8 +214,7 @@ def judge(name: str, world: World | SweepWorld, *, change: float, trials: int, s
     """Compare `trials` times; HEAD is `change` (a share, or points) away from BASE in a `part` of the rows."""
     rng, options = np.random.default_rng(seed), world.options()
     changed_rows, other_rows, curves = Counter[str](), Counter[str](), Counter[str]()
-    alarms, all_found, exit_1 = 0, 0, 0
-    blind: dict[bool, list[bool]] = {True: [], False: []}
+    alarms, all_found, exit_1, silent = 0, 0, 0, 0
     for _ in range(trials):
         document = compare(*world.sides(rng, change, part), options=options, gate=GATE)
         changed, others = _by_truth(document["rows"], world, change, part)
@@ -228,8 +226,7 @@ def judge(name: str, world: World | SweepWorld, *, change: float, trials: int, s
         alarms += any(word in CHANGED for word in [*others, *(() if change else lines)])
         all_found += found
         exit_1 += document["gate"]["exit_code"] == 1
-        if changed:
-            blind[found].append(any(unseen["metric"] == world.metric for unseen in document["gate"]["unseen"]))
+        silent += change < 0 and document["gate"]["exit_code"] == 0 and not document["gate"]["unseen"]
     return Judged(
         name,
         change,
@@ -240,8 +237,7 @@ def judge(name: str, world: World | SweepWorld, *, change: float, trials: int, s
         Share(alarms, trials),
         Share(all_found, trials if change else 0),
         Share(exit_1, trials),
-        Share(sum(blind[False]), len(blind[False])),
-        Share(sum(blind[True]), len(blind[True])),
+        Share(silent, trials if change < 0 else 0),
     )
 
 
@@ -320,95 +316,108 @@ def study(trials: int = 600, seed: int = 20261201) -> Iterator[Judged]:
 
 @dataclass(frozen=True)
 class VerdictTruth:
-    """How often a verdict is printed, in the world where that is least and most."""
+    """How often a verdict is printed where it is true, with five processes or seeds a side, and where it is false."""
 
     verdict: str
-    where_true: tuple[float, float] | None
-    where_false: tuple[float, float] | None
+    where_true: tuple[float, float] | None  # in the worlds where that is least and most
+    where_false: float  # at most
+    world: str  # of `where_false`
 
 
 def verdicts(found: Sequence[Judged]) -> list[VerdictTruth]:
-    """Of rows, curves and comparisons. "cannot tell" is neither true nor false: unchanged rows, then changed ones."""
-    fell, rose = ([one for one in found if sign * one.change < 0] for sign in (1, -1))
-    still = [one for one in found if not one.change]
-    result = []
-    for words, true, false in (
-        (("slower", "worse"), fell, rose),
-        (("faster", "better"), rose, fell),
-    ):
-        for word in words:
-            sweeps = word in ("worse", "better")
-            said_true = [one.changed_rows.get(word, 0.0) for one in true if _of_sweeps(one) == sweeps]
-            said_false = [one.other_rows.get(word, 0.0) for one in found if _of_sweeps(one) == sweeps]
-            said_false += [one.changed_rows.get(word, 0.0) for one in false if _of_sweeps(one) == sweeps]
-            result.append(VerdictTruth(word, _range(said_true), _range(said_false)))
-    moved = [one for one in found if abs(one.change) > 0.03]
-    same_true, same_false = (
-        [one.other_rows.get("same", 0.0) for one in still],
-        [one.changed_rows.get("same", 0.0) for one in moved],
-    )
-    result.append(VerdictTruth("same", _range(same_true), _range(same_false)))
-    unsure = (
-        [one.other_rows.get("cannot tell", 0.0) for one in still],
-        [one.changed_rows.get("cannot tell", 0.0) for one in moved],
-    )
-    result.append(VerdictTruth("cannot tell", _range(unsure[0]), _range(unsure[1])))
-    whole = [one for one in moved if one.name.startswith("a curve")]
-    lines = [
-        [sum(one.curves.get(word, 0.0) for word in CHANGED) for one in part if one.curves] for part in (whole, still)
+    """Of rows, curves and comparisons. "cannot tell", which claims nothing: of unchanged rows, and of changed ones."""
+    sweeps, benches = ([one for one in found if _of_sweeps(one) == wanted] for wanted in (True, False))
+    rows = [
+        _verdict("slower", benches, lambda change: change < 0),
+        _verdict("faster", benches, lambda change: change > 0),
+        _verdict("worse", sweeps, lambda change: change < 0),
+        _verdict("better", sweeps, lambda change: change > 0),
+        _verdict("same", found, lambda change: not change),
+        _verdict("cannot tell", found, lambda change: not change),
     ]
-    result.append(VerdictTruth("curve slower or faster", _range(lines[0]), _range(lines[1])))
-    gate = [[one.exit_1.value for one in part] for part in (fell, [one for one in found if one.change >= 0])]
-    result.append(VerdictTruth("gate: exit code 1", _range(gate[0]), _range(gate[1])))
-    blind = [[one.blind_right.value for one in fell], [one.blind_wrong.value for one in fell]]
-    result.append(VerdictTruth("gate: blind", _range(blind[0]), _range(blind[1])))
-    return result
+    curves = [(sum(one.curves.get(word, 0.0) for word in CHANGED), one) for one in found if one.curves]
+    gates = [(one.exit_1.value, one) for one in found]
+    return [
+        *rows,
+        _truth_of(
+            "curve slower or faster",
+            [(share, one) for share, one in curves if one.change and one.name.startswith("a curve")],
+            [(share, one) for share, one in curves if not one.change],
+        ),
+        _truth_of(
+            "gate: exit code 1",
+            [(share, one) for share, one in gates if one.change < 0],
+            [(share, one) for share, one in gates if one.change >= 0],
+        ),
+    ]
+
+
+def _verdict(word: str, found: Sequence[Judged], is_true: Callable[[float], bool]) -> VerdictTruth:
+    """Rows that were not changed have a change of 0, whatever that of the others."""
+    shares = [(one.other_rows.get(word, 0.0), 0.0, one) for one in found if one.other_rows]
+    shares += [(one.changed_rows.get(word, 0.0), one.change, one) for one in found if one.changed_rows]
+    return _truth_of(
+        word,
+        [(share, one) for share, change, one in shares if is_true(change)],
+        [(share, one) for share, change, one in shares if not is_true(change)],
+    )
+
+
+def _truth_of(
+    verdict: str, true: Sequence[tuple[float, Judged]], false: Sequence[tuple[float, Judged]]
+) -> VerdictTruth:
+    of_five = [share for share, one in true if "5 processes" in one.name or "5 seeds" in one.name]
+    most, world = max(false, key=lambda pair: pair[0])
+    return VerdictTruth(verdict, (min(of_five), max(of_five)) if of_five else None, most, world.name)
 
 
 def _of_sweeps(one: Judged) -> bool:
     return "sweep" in one.name
 
 
-def _range(shares: Sequence[float]) -> tuple[float, float] | None:
-    known = [share for share in shares if not math.isnan(share)]
-    return (min(known), max(known)) if known else None
-
-
 COLUMNS = (
     *("world", "change", "trials", "false alarm", "changed rows called", "all of them called", "unchanged rows same"),
-    *("exit code 1", "blind where not all were called, where all were"),
+    *("exit code 1", "exit code 0 and not blind"),
 )
 
 
 def markdown(found: Sequence[Judged]) -> str:
-    """Two tables: the verdicts over all worlds, and every world."""
-    lines = ["| verdict | printed where it is true | where it is false |", "|---|---|---|"]
-    lines += [
-        f"| {one.verdict} | {_percents(one.where_true)} | {_percents(one.where_false)} |" for one in verdicts(found)
-    ]
-    lines += [
-        "",
-        f"| {' | '.join(COLUMNS)} |",
-        "|---" * len(COLUMNS) + "|",
-    ]
-    return "\n".join([*lines, *map(_line, found)])
+    """Three tables: the verdicts over all worlds, alarms by rows, processes and noise, and every other world."""
+    grid = [one for one in found if any(one.name.endswith(f", {scatter}") for scatter in SCATTERS) and not one.change]
+    rest = [one for one in found if one not in grid]
+    lines = _table(
+        ("verdict", "where it is true, 5 a side", "where it is false, at most", "there"),
+        [
+            (one.verdict, _percents(one.where_true), f"{100 * one.where_false:.1f} %", one.world)
+            for one in verdicts(found)
+        ],
+    )
+    alarms = {one.name: one.alarms.text for one in grid}
+    sizes = dict.fromkeys(one.name.rpartition(", ")[0] for one in grid)
+    lines += _table(
+        ("unchanged", *SCATTERS), [(size, *(alarms[f"{size}, {scatter}"] for scatter in SCATTERS)) for size in sizes]
+    )
+    return "\n".join([*lines, *_table(COLUMNS, [_cells(one) for one in rest])])
 
 
-def _line(one: Judged) -> str:
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)] + [""] if rows else []
+
+
+def _cells(one: Judged) -> tuple[str, ...]:
     called = sum(one.changed_rows.get(word, 0.0) for word in CHANGED)
     unit = "points" if _of_sweeps(one) else "%"
-    cells = [
+    return (
         one.name,
         f"{100 * one.change:+g} {unit}" if one.change else "none",
         f"{one.trials:,}",
         one.alarms.text,
         f"{100 * called:.1f} %" if one.change else "",
-        one.all_found.text,
+        one.all_found.text if one.change else "",
         f"{100 * one.other_rows.get('same', 0.0):.0f} %" if one.other_rows else "",
         one.exit_1.text,
-        f"{one.blind_right.text} / {one.blind_wrong.text}" if one.change else "",
-    ]
-    return f"| {' | '.join(cells)} |"
+        one.silent.text if one.change < 0 else "",
+    )
 
 
 def _percents(shares: tuple[float, float] | None) -> str:
