@@ -74,7 +74,7 @@ def _conclusion(reasons: Attribution) -> str:
     if scaled and scaled.gain.low > 0:
         said.append(f"the scaled rate gives back {points_interval(scaled.gain)} points")
     if same and same.gain.low > 0:
-        said.append("whether updates or images give it back, no accuracy can tell")
+        said.append("whether as many updates help by their number or by their images, no accuracy can tell")
     text = "; ".join(said)
     return f" {text[:1].upper()}{text[1:]}." if text else ""
 
