@@ -77,7 +77,7 @@ def main() -> None:
 @main.command()
 @click.argument("images", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--budget", default="45s", show_default=True)
+@click.option("--budget", default="80s", show_default=True)
 @click.option("--only", default="", help="Setups whose name contains this.")
 def advise(images: Path, out: Path, budget: str, only: str) -> None:
     """Make the pilots and their advices."""
