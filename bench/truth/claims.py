@@ -52,7 +52,7 @@ class World:
     accuracy: Accuracy
     own_loss: float = 0.0
     right: str = "cannot tell"  # what the second claim deserves, were everything known that its controls can show
-    choice: str = "true"  # likewise the fourth
+    choice: str = "true"  # what the fourth claim deserves
     rise: int = 0  # a size more accurate than the smallest
     step: laws.StepLaw = laws.Line()
     sizes: tuple[int, ...] = (1, 2, 4, 8)

@@ -204,11 +204,6 @@ class Judged:
     exit_1: Share
     silent: Share  # comparisons of something worse that end with 0 and do not say that they are blind
 
-    @property
-    def row_error(self) -> float:
-        """At most one standard error of a share of rows: as if all rows of a comparison were alike."""
-        return monte_carlo_error(0.5, self.trials)
-
 
 def judge(name: str, world: World | SweepWorld, *, change: float, trials: int, seed: int, part: float = 1.0) -> Judged:
     """Compare `trials` times; HEAD is `change` (a share, or points) away from BASE in a `part` of the rows."""

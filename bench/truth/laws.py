@@ -51,15 +51,6 @@ class Cliffs:
         return (self.alpha + self.beta * batch_size) * (1 + self.height * high)
 
 
-STEP_LAWS: Mapping[str, StepLaw] = {
-    "line": Line(),
-    "floor": Line(beta=0.08e-3, host=1.6e-3),
-    "cliffs": Cliffs(),
-    "B^.9": Power(),
-    "B^.95": Power(power=0.95),
-}
-
-
 def normal(rng: np.random.Generator, n: int) -> Array:
     return rng.standard_normal(n)
 

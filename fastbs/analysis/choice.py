@@ -49,7 +49,7 @@ def options(evidence: Evidence) -> list[Option]:
     """
     settings = [s for s in evidence.sizes[1:] + evidence.controls if {"ok", PENDING} & evidence.status_counts(s).keys()]
     seconds = {setting: _logs(evidence, setting) for setting in (evidence.smallest, *settings)}
-    spread = Spread.of([logs for logs in seconds.values() if logs], ROUNDING)
+    spread = Spread.of([logs for s, logs in seconds.items() if not evidence.ended_badly(s)], ROUNDING)
     top1, base = evidence.top1(evidence.smallest), seconds[evidence.smallest]
     found = []
     for setting in settings:

@@ -24,15 +24,19 @@ def headline(document: Document) -> str:
         within = "measured sizes" if low != high else "measured size"
         return f"USE BATCH SIZE {recommended}   ({_range(low, high)}: {within} within 5 % of the fastest measured)"
     of = " that keeps the limits" if document["binding"] else ""
+    if document["optimum"]["sure"] is None:
+        return (
+            f"USE BATCH SIZE {recommended}   (the fastest{of} if the noise scale is B_crit, which no run has verified)"
+        )
     sure = f"within 5 % of the fastest{of}: {_certainty(document['optimum']['sure'])} certain"
     level = document.get("range_level")
     others = f"; each of {_range(low, high)}: {_certainty(level)} or more" if low != high and level else ""
     return f"USE BATCH SIZE {recommended}   ({sure}{others})"
 
 
-def _certainty(share: float | None) -> str:
+def _certainty(share: float) -> str:
     """Whole per cent, never 100."""
-    return f"{min(99, math.floor(100 * (share or 0) + 0.5))} %"
+    return f"{min(99, math.floor(100 * share + 0.5))} %"
 
 
 def time_sentence(document: Document) -> str:

@@ -575,6 +575,7 @@ def test_a_pilot_and_a_bench_give_the_range_and_absolute_times_by_the_pilots_own
     truth = Truth()
     found = advise(gather([pilot(), bench()]))
     assert found["exit_code"] == 0 and truth.is_within_5_percent(found["recommended"])
+    assert found["optimum"]["sure"] is found["range_level"] is None  # no draw holds whether it stands for B_crit
     assert found["b_crit"]["source"] == "noise scale" and found["b_crit"]["value"] == pytest.approx(300, rel=0.2)
     assert found["seconds"] == pytest.approx(truth.seconds(found["recommended"]), rel=0.05)
     assert found["seconds_interval"] is None  # one run: no spread over seeds

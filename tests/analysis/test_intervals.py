@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastbs.analysis.interval import Interval
-from fastbs.analysis.paired import paired_difference, paired_ratio
+from fastbs.analysis.paired import paired_ratio
+from fastbs.analysis.spread import Spread
+
+
+def paired_difference(values, base, resolution):
+    return Spread(resolution=resolution).difference(values, base)
 
 
 @given(st.floats(-10, 10), st.floats(0, 10), st.floats(0, 10))

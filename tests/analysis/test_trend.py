@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastbs.analysis.paired import paired_difference
 from fastbs.analysis.spread import Spread
 from fastbs.analysis.trend import fit_trend
 
@@ -80,7 +79,9 @@ def test_equal_slopes_are_known_no_better_than_one_image_resolves():
     """Two sizes a doubling apart: the slope is a difference of two top1, and so is its resolution."""
     top1 = {1: {0: 0.9, 1: 0.8}, 2: {0: 0.9, 1: 0.8}}
     slope = fit_trend(top1, Spread(resolution=1 / 449)).points_per_doubling
-    assert slope.high == pytest.approx(paired_difference(top1[2], top1[1], 1 / 449).high) and slope.high > 0.01
+    assert (
+        slope.high == pytest.approx(Spread(resolution=1 / 449).difference(top1[2], top1[1]).high) and slope.high > 0.01
+    )
     wide = fit_trend({1: top1[1], 16: top1[2]}, Spread(resolution=1 / 449)).points_per_doubling
     assert wide.high == pytest.approx(slope.high / 4)
 

@@ -173,3 +173,10 @@ def test_durations_have_the_unit_that_fits(seconds, text):
 )
 def test_a_percentage_has_its_sign_unless_it_is_zero(share, text):
     assert signed_percent(share) == text
+
+
+def test_advice_from_a_noise_scale_alone_is_never_called_certain():
+    made = document()
+    made["optimum"] = made["optimum"] | {"sure": None}
+    first = render_advice(made | {"range_level": None}, "table").splitlines()[0]
+    assert first.startswith("USE BATCH SIZE 32   (the fastest if") and "certain" not in first and "[" not in first

@@ -27,7 +27,9 @@ class Choice:
     low: int  # each size from here ...
     high: int  # ... to here is within the tolerance of the fastest, with the certainty `level`
     optimum: Optimum | None  # of the curve, its cost up to a factor; None where only measured sizes were compared
-    sure: float | None  # probability that the size is within the tolerance of the fastest
+    sure: (
+        float | None
+    )  # probability that the size is within the tolerance of the fastest; None from a noise scale alone
     level: float | None
 
 
@@ -70,6 +72,8 @@ def _on_curve(prices: Prices, curve: Curve, kept: Sequence[int]) -> Choice:
     sure = float(within[len(held) + kept.index(chosen)])
     level = min(RANGE_LEVEL, sure)
     low, high = _stretch(held, within[: len(held)] >= level, chosen)
+    if curve.source == "noise scale":  # how well one stands for B_crit is in no draw, so nothing of this is certain
+        return Choice(chosen, low, high, optimum, None, None)
     return Choice(chosen, low, high, optimum, sure, level)
 
 
